@@ -1,0 +1,181 @@
+"""Every expected failure, named for the domain and ignorant of HTTP.
+
+A message is written for the person at the other end: lower case, no full stop,
+user input in backquotes, never a path or a secret.  `api/problems.py` is the one
+place that turns these into answers.
+"""
+
+from collections.abc import Sequence
+
+
+class ImageRegError(Exception):
+    """Base of every failure that a caller or an operator can bring about."""
+
+    @property
+    def message(self) -> str:
+        """The text for the caller."""
+        return str(self)
+
+
+class ConfigurationError(ImageRegError):
+    """The files of the operator are at fault; ``faults`` lists all of it.
+
+    Attributes:
+        faults: one line each, naming file, section or rule, and what is wrong.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class Invalid(ImageRegError):
+    """The request itself is wrong, whoever sends it."""
+
+
+class MultipleRanges(Invalid):
+    """More than one byte range was asked for at once."""
+
+
+class SizeMismatch(Invalid):
+    """The body is not as long as was announced."""
+
+
+class TransferBroken(Invalid):
+    """The client went away, or sent a body that cannot be decoded."""
+
+
+class Unauthenticated(ImageRegError):
+    """Nobody confirmed who is calling."""
+
+
+class Forbidden(ImageRegError):
+    """The caller is known and may not do this."""
+
+
+class ActionDenied(Forbidden):
+    """A policy rule refused.
+
+    Attributes:
+        action: the policy name that was asked.
+        rule: the name of the rule that refused.
+    """
+
+    def __init__(self, action: str, rule: str, detail: str = "") -> None:
+        self.action = action
+        self.rule = rule
+        text = f"you are not authorized to complete {action} action"
+        super().__init__(f"{text}: {detail}" if detail else text)
+
+
+class NotOwner(Forbidden):
+    """The rules allow it, but the image belongs to another project."""
+
+
+class ReadOnlyCaller(Forbidden):
+    """An anonymous caller tried to write."""
+
+
+class PropertyReserved(Forbidden):
+    """A protection, or the name itself, keeps the property from the caller."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"attribute `{name}` is reserved")
+
+
+class ReadOnlyField(Forbidden):
+    """The server alone sets this field."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"attribute `{name}` is read-only")
+
+
+class ImageProtected(Forbidden):
+    """``protected`` is set, so the image may not be deleted."""
+
+
+class StatusForbids(Forbidden):
+    """The image's status does not allow the action, which answers 403 by contract."""
+
+
+class NotFound(ImageRegError):
+    """There is no such thing, or the caller may not know that there is."""
+
+
+class ImageNotFound(NotFound):
+    """No image with this id is visible to the caller."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"no image found with id `{image_id}`")
+
+
+class Conflict(ImageRegError):
+    """The request does not fit the present state."""
+
+
+class StatusConflict(Conflict):
+    """The image's status does not allow this."""
+
+
+class PropertyConflict(Conflict):
+    """A PATCH operation does not fit the properties that are there."""
+
+
+class Duplicate(Conflict):
+    """The id, name or member is taken already."""
+
+
+class BlobExists(Conflict):
+    """The store holds an object under this key already."""
+
+
+class Gone(ImageRegError):
+    """The image was deleted, or its store closed, while data was on its way."""
+
+
+class TooLarge(ImageRegError):
+    """A size cap, quota or count limit would be exceeded."""
+
+
+class StoreFull(TooLarge):
+    """The store has no room for these bytes."""
+
+
+class UnsupportedMedia(ImageRegError):
+    """The content type or the content itself is not acceptable.
+
+    Attributes:
+        accepted: media types that would have been, for the ``Accept-Patch`` header.
+    """
+
+    def __init__(self, message: str, accepted: Sequence[str] = ()) -> None:
+        self.accepted = tuple(accepted)
+        super().__init__(message)
+
+
+class UnsafeContent(UnsupportedMedia):
+    """The bytes are not what ``disk_format`` says, or failed a safety check."""
+
+
+class RangeNotSatisfiable(ImageRegError):
+    """No byte of the range lies inside the image.
+
+    Attributes:
+        size_bytes: the size of the whole image.
+    """
+
+    def __init__(self, message: str, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        super().__init__(message)
+
+
+class HeaderTooLong(ImageRegError):
+    """A request header exceeds its limit."""
+
+
+class StoreUnavailable(ImageRegError):
+    """The store cannot be reached or written just now; trying again may help."""
+
+
+class BlobNotFound(ImageRegError):
+    """The store holds no object under this key."""
