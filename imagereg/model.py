@@ -43,7 +43,10 @@ class MemberStatus(StrEnum):
 
 
 class Operation(StrEnum):
-    """What can be done to a custom property.  Source: contract property-protection 2."""
+    """What can be done to a custom property.
+
+    Source: contract property-protection 2.
+    """
 
     CREATE = "create"
     READ = "read"
