@@ -1,0 +1,41 @@
+"""Fixtures for tests that talk to a real server."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from tests.server import Config, Server
+
+# Starts a server with its own configuration; takes what `Server` takes.
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Yield a server that believes identity headers, shared by the whole run."""
+    running = Server(tmp_path_factory.mktemp("server")).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Yield a function that starts servers, all of which end with the test."""
+    with ExitStack() as running:
+
+        def start(
+            config: Config | None = None,
+            *,
+            files: Mapping[str, str] | None = None,
+            workers: int = 1,
+            prefix: Sequence[str] = (),
+        ) -> Server:
+            where = Path(mkdtemp(prefix="server-", dir=tmp_path))
+            server = Server(where, config, files=files, workers=workers, prefix=prefix)
+            running.callback(server.stop)
+            return server.start()
+
+        yield start

@@ -1,0 +1,190 @@
+"""A real `imagereg serve` process for tests to talk to, interrupt and kill."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.wire import Client, Headers
+
+# Section -> option -> value; None takes an option of `DEFAULTS` away, and
+# "{dir}" stands for the server's own directory.
+Config = Mapping[str, Mapping[str, object]]
+
+DEFAULTS: Config = {
+    "imagereg": {"state_dir": "{dir}/state"},
+    "database": {"connection": "sqlite:///{dir}/state/registry.sqlite"},
+    "glance_store": {
+        "stores": "file,http",
+        "default_store": "file",
+        "filesystem_store_datadir": "{dir}/state/images",
+    },
+    "paste_deploy": {"flavor": "trusted-headers"},
+}
+
+PROGRAM = Path(sys.executable).with_name("imagereg")
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def render(config: Config, where: Path) -> str:
+    """Return ``config`` over the defaults, as the text of a configuration file."""
+    merged: dict[str, dict[str, object]] = {
+        section: dict(options) for section, options in DEFAULTS.items()
+    }
+    for section, options in config.items():
+        merged.setdefault(section, {}).update(options)
+    lines = []
+    for section, values in merged.items():
+        lines.append(f"[{section}]")
+        lines += [
+            f"{name} = {value}" for name, value in values.items() if value is not None
+        ]
+    return "\n".join(lines).replace("{dir}", str(where)) + "\n"
+
+
+class Server:
+    """One server process below its own directory.
+
+    Attributes:
+        base: the URL of the root, without a slash at the end.
+        state_dir: where database and images are.
+        images_dir: where the file store keeps its bytes.
+    """
+
+    def __init__(
+        self,
+        where: Path,
+        config: Config | None = None,
+        *,
+        files: Mapping[str, str] | None = None,
+        workers: int = 1,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """Prepare a server; `start` runs it.
+
+        Args:
+            where: an existing, empty directory.
+            config: options over `DEFAULTS`.
+            files: name -> text, written beside the configuration.
+            workers: server processes.
+            prefix: a command that runs the server's, such as ``prlimit``.
+        """
+        self.where = where
+        self.state_dir = where / "state"
+        self.images_dir = self.state_dir / "images"
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started_in_s = 0.0
+        self._log = where / "server.log"
+        etc = where / "etc"
+        for folder in (etc, self.state_dir, self.images_dir):
+            folder.mkdir(exist_ok=True)
+        for name, text in (files or {}).items():
+            (etc / name).write_text(text.replace("{dir}", str(where)))
+        conf = etc / "imagereg.conf"
+        conf.write_text(render(config or {}, where))
+        self.command = (
+            *prefix,
+            str(PROGRAM),
+            "serve",
+            *("--config", str(conf)),
+            *("--port", str(self.port)),
+            *("--workers", str(workers)),
+        )
+
+    def start(self, timeout_s: float = 60) -> "Server":
+        """Run the server and return once it answers.
+
+        Raises:
+            RuntimeError: it ended, or did not answer within ``timeout_s``.
+        """
+        assert PROGRAM.exists(), f"{PROGRAM} is missing: install the project first"
+        begun = time.monotonic()
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=self.where,
+                env=self._full_environment(),
+                start_new_session=True,
+            )
+        while self.process.poll() is None and time.monotonic() < begun + timeout_s:
+            if self.is_answering():
+                self.started_in_s = time.monotonic() - begun
+                return self
+            time.sleep(0.02)
+        self.kill9()
+        raise RuntimeError(f"the server did not start; its log:\n{self.log()[-4000:]}")
+
+    def is_answering(self) -> bool:
+        """Return whether the server answers a request for its versions."""
+        try:
+            return Client(self.base, {}, 10).get("/versions").status < 500
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _full_environment(self) -> dict[str, str]:
+        """Return the variables of the test run without any that configure a server."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("OS_", "IMAGEREG_", "GUNICORN_"))
+        }
+        return {**kept, "PYTHONUNBUFFERED": "1"}
+
+    def client(self, headers: Headers | None = None) -> Client:
+        """Return a client that speaks for the caller of ``headers`` (see `as_`)."""
+        return Client(self.base, headers)
+
+    def log(self) -> str:
+        """Return everything the server has written so far."""
+        return self._log.read_text(errors="replace")
+
+    def stop(self, timeout_s: float = 20) -> None:
+        """End the server as an operator would; a server that will not end fails."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill9()
+            raise AssertionError(
+                f"the server ignored SIGTERM for {timeout_s} s; "
+                f"its log:\n{self.log()[-4000:]}"
+            ) from None
+        self.process = None
+
+    def kill9(self) -> None:
+        """End every process of the server at once, as a power cut would."""
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def restart(self) -> "Server":
+        """Stop if running, and start again on the same port and directory."""
+        self.stop()
+        return self.start()
+
+    def stored_files(self) -> list[Path]:
+        """Return every file below the file store, temporary ones included."""
+        return sorted(path for path in self.images_dir.rglob("*") if path.is_file())
