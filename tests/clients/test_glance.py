@@ -1,0 +1,85 @@
+"""`glance image-...`, unmodified, against a registry without authentication.
+
+Its own `--os-auth-type none` stops with an error of the client before any request
+is sent, so it is given a token, which the registry does not look at.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.clients.command import Command, Result
+from tests.server import Server
+
+ROW = re.compile(r"^\| +(\S+) +\| (.*?) *\|$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def glance(programs: Path, registry: Server) -> Command:
+    options = ("--os-image-url", registry.base, "--os-auth-token", "none-needed")
+    return Command(programs / "glance", options)
+
+
+def table(result: Result) -> dict[str, str]:
+    """Return the rows of a two-column table."""
+    return dict(ROW.findall(result.shown))
+
+
+def test_an_image_is_created_with_its_data(glance: Command, noise: Path) -> None:
+    created = table(
+        glance(
+            *(
+                "image-create",
+                "--progress",
+                "--name",
+                "at once",
+                "--disk-format",
+                "raw",
+                "--container-format",
+                "bare",
+            ),
+            *("--property", "hw_firmware_type=uefi", "--file", noise),
+        )
+    )
+
+    assert (created["status"], created["name"]) == ("active", "at once")
+    assert created["hw_firmware_type"] == "uefi"
+    assert created["size"] == str(noise.stat().st_size)
+    assert created["checksum"] == hashlib.md5(noise.read_bytes()).hexdigest()
+
+
+def test_an_image_lives_its_life_step_by_step(
+    glance: Command, noise: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved.raw"
+    created = table(
+        glance(
+            *("image-create", "--name", "steps", "--property", "colour=red"),
+            *("--disk-format", "raw", "--container-format", "bare"),
+        )
+    )
+    image = created["id"]
+
+    glance("image-upload", "--progress", "--file", noise, image)
+    glance(
+        *("image-update", "--name", "stepped", "--property", "os_distro=debian"),
+        *("--remove-property", "colour", image),
+    )
+    tagged = glance("image-tag-update", image, "blue")
+    shown = table(glance("image-show", image))
+    listed = glance("image-list", "--tag", "blue")
+    glance("image-download", "--progress", "--file", saved, image)
+    glance("image-delete", image)
+    gone = glance.attempt("image-show", image)
+
+    assert created["status"] == "queued"
+    assert "['blue']" in tagged.shown
+    assert (shown["status"], shown["name"]) == ("active", "stepped")
+    assert shown["os_distro"] == "debian"
+    assert "colour" not in shown
+    assert table(listed)[image] == "stepped"
+    assert saved.read_bytes() == noise.read_bytes()
+    assert gone.status == 1
+    assert "404" in gone.errors
