@@ -1,0 +1,288 @@
+"""Verdicts about properties, and the file that they follow.
+
+Everyone who reads or writes a property asks here.  The answers of one request come
+from one table, even when the file changes in its midst.
+
+Source: contract property-protection 2, 3 and 7, rulings R-9, R-10, R-11.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from imagereg.errors import ConfigurationError
+from imagereg.model import Operation
+from imagereg.protection.rules import (
+    CheckPolicy,
+    Protections,
+    Rule,
+    Section,
+    load_protections,
+)
+
+_LOG = logging.getLogger(__name__)
+
+# Names come from users: the shared cache is emptied when it holds this many.  The
+# names of a whole catalogue are few; this is a hundred images of all-different ones.
+_CACHED_NAMES = 4096
+
+AskPolicy = Callable[[str], bool]
+_Signature = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a verdict is what it is.
+
+    Attributes:
+        section: the header that decided, empty where none matched.
+        line: of that header; 0 for the built-in section, or where none matched.
+        file: empty when the feature is off.
+        rule: the value that decided, as written.
+        rule_line: where it stands, which may be in ``[DEFAULT]``.
+        why: the deciding step, as a clause.
+    """
+
+    allowed: bool
+    why: str
+    section: str = ""
+    line: int = 0
+    file: str = ""
+    rule: str = ""
+    rule_line: int = 0
+
+
+class _Table:
+    """Protections with the section for each name seen, which no caller changes.
+
+    Verdicts that read target fields are made anew for every image, so the regular
+    expressions are what must not be evaluated again.
+    """
+
+    def __init__(self, protections: Protections) -> None:
+        self.protections = protections
+        self.fields_read = {each: protections.fields_read(each) for each in Operation}
+        self._found: dict[str, Section | None] = {}
+
+    def find(self, name: str) -> Section | None:
+        """Return the section that decides about ``name``."""
+        try:
+            return self._found[name]
+        except KeyError:
+            pass
+        section = self.protections.find(name)
+        if len(self._found) >= _CACHED_NAMES:
+            self._found.clear()
+        self._found[name] = section
+        return section
+
+
+class Verdicts(dict[str, bool]):
+    """Property name -> may this caller do this?  Filled on first use.
+
+    Ask by index: `dict.get` and ``in`` see only what was asked before.  Lives for one
+    request, or for one image where `reads_target` holds: names come from users, so
+    nothing keyed by them may outlive it.
+    """
+
+    def __init__(
+        self,
+        table: _Table | None,
+        operation: Operation,
+        roles: frozenset[str],
+        ask: AskPolicy,
+    ) -> None:
+        super().__init__()
+        self.reads_target = table is not None and bool(table.fields_read[operation])
+        self._table = table
+        self._operation = operation
+        self._roles = roles
+        self._ask = ask
+        self._answers: dict[str, bool] = {}
+
+    def __missing__(self, name: str) -> bool:
+        allowed = self._decide(name)
+        self[name] = allowed
+        return allowed
+
+    def _decide(self, name: str) -> bool:
+        if self._table is None:
+            return True
+        section = self._table.find(name)
+        if section is None:
+            return False
+        rule = section.rules[self._operation]
+        if rule.verdict is not None:
+            return rule.verdict
+        if not rule.policy:
+            return not self._roles.isdisjoint(rule.roles)
+        if rule.policy not in self._answers:
+            self._answers[rule.policy] = self._ask(rule.policy)
+        return self._answers[rule.policy]
+
+
+class PropertyGuard:
+    """The protections in force, and how to keep them so.
+
+    Attributes:
+        last_fault: why the file's present content is not in force, None when it is.
+    """
+
+    def __init__(
+        self,
+        protections: Protections | None,
+        load: Callable[[], Protections] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        """Guard by ``protections``; None switches the feature off.
+
+        `from_file` passes ``load`` and ``path``, without which nothing is reloaded.
+        """
+        self.last_fault: ConfigurationError | None = None
+        self._table = None if protections is None else _Table(protections)
+        self._load = load
+        self._path = path
+        self._signature: _Signature | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_file(
+        cls, path: Path | None, rule_format: str, check_policy: CheckPolicy
+    ) -> Self:
+        """Return a guard that follows the file ``path``; None switches it off.
+
+        Raises:
+            ConfigurationError: with all faults.
+        """
+        if path is None:
+            return cls(None)
+
+        def load() -> Protections:
+            return load_protections(path, rule_format, check_policy)
+
+        # The signature is taken first: a change in between is then seen later.
+        signature = _sign(path)
+        protections = load()
+        guard = cls(protections, load, path)
+        guard._signature = signature
+        _warn(protections)
+        return guard
+
+    def refresh(self, policies_changed: bool = False) -> bool:
+        """Follow the file, and say whether other rules are in force now.
+
+        All or nothing: a file with a fault, or a missing one, leaves the last good
+        rules in force and is reported once per change.  Costs one `stat` when nothing
+        changed.  ``policies_changed`` reads the file again in any case, since its
+        policy names may have come to mean something else, or nothing.
+        """
+        if self._path is None or self._load is None:
+            return False
+        if not policies_changed and _sign(self._path) == self._signature:
+            return False
+        with self._lock:
+            signature = _sign(self._path)
+            if not policies_changed and signature == self._signature:
+                return False
+            changed = signature != self._signature
+            self._signature = signature
+            return self._reload(self._load, changed)
+
+    def _reload(self, load: Callable[[], Protections], changed: bool) -> bool:
+        known, self.last_fault = self.last_fault, None
+        try:
+            protections = load()
+        except ConfigurationError as error:
+            self.last_fault = error
+            if changed or known is None or known.faults != error.faults:
+                text = "property protections not reloaded, the last good ones stay: %s"
+                _LOG.error(text, "; ".join(error.faults))
+            return False
+        self._table = _Table(protections)
+        if changed or known:
+            count = len(protections.sections) - 1
+            _LOG.info(
+                "property protections reloaded: %s, %d sections", self._path, count
+            )
+            _warn(protections)
+        return True
+
+    @property
+    def protections(self) -> Protections | None:
+        """The rules in force, None when the feature is off."""
+        return None if self._table is None else self._table.protections
+
+    @property
+    def reads_target(self) -> bool:
+        """Whether some rule reads target fields, so each image needs own verdicts."""
+        return self._table is not None and any(self._table.fields_read.values())
+
+    def fields_read(self, operation: Operation) -> frozenset[str]:
+        """Return the target fields that decide about ``operation``."""
+        return self._table.fields_read[operation] if self._table else frozenset()
+
+    def verdicts(
+        self, operation: Operation, roles: frozenset[str], ask: AskPolicy
+    ) -> Verdicts:
+        """Return the answers for all property names, found when asked for.
+
+        ``roles`` are in lower case and include those of the service token (R-9).
+        ``ask`` answers a policy name or inline expression of the file; it is called
+        at most once for each, and must stay valid as long as the verdicts live.
+        """
+        return Verdicts(self._table, operation, roles, ask)
+
+    def verdict_section(
+        self, operation: Operation, name: str, roles: frozenset[str], ask: AskPolicy
+    ) -> Reason:
+        """Return the verdict about one name together with what decided it."""
+        table = self._table
+        if table is None:
+            return Reason(True, "no property-protection file is in use")
+        allowed = Verdicts(table, operation, roles, ask)[name]
+        section, file = table.find(name), table.protections.source
+        if section is None:
+            why = "no section matches the name, so it is denied to everyone"
+            return Reason(allowed, why, file=file)
+        rule = section.rules[operation]
+        return Reason(
+            allowed,
+            _explain(rule, roles, allowed),
+            section.name,
+            section.line,
+            file,
+            rule.text,
+            rule.line,
+        )
+
+
+def _explain(rule: Rule, roles: frozenset[str], allowed: bool) -> str:
+    if rule.verdict is not None:
+        return "everyone may" if rule.verdict else "nobody may"
+    if rule.policy:
+        answer = "allows" if allowed else "refuses"
+        return f"policy `{rule.policy}` {answer} it"
+    if allowed:
+        return "the caller has " + _name_roles(rule.roles & roles)
+    return "the caller lacks " + _name_roles(rule.roles)
+
+
+def _name_roles(roles: frozenset[str]) -> str:
+    return "role " + " or ".join(f"`{role}`" for role in sorted(roles))
+
+
+def _sign(path: Path) -> _Signature | None:
+    """Return what changes whenever the file does; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _warn(protections: Protections) -> None:
+    for warning in protections.warnings:
+        _LOG.warning("%s", warning)
