@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.wire import Client, Headers
@@ -186,5 +186,24 @@ class Server:
         return self.start()
 
     def stored_files(self) -> list[Path]:
-        """Return every file below the file store, temporary ones included."""
-        return sorted(path for path in self.images_dir.rglob("*") if path.is_file())
+        """Return every file with image data, finished or temporary."""
+        return stored_files(self.images_dir)
+
+
+def stored_files(images_dir: Path) -> list[Path]:
+    """Return every file with image data below the directory of a file store."""
+    return sorted(
+        path
+        for path in images_dir.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    )
+
+
+def eventually(question: Callable[[], bool], timeout_s: float = 15) -> bool:
+    """Return whether ``question`` comes true in time; it is asked again and again."""
+    deadline = time.monotonic() + timeout_s
+    while not question():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -9,6 +9,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -90,7 +91,9 @@ class Client:
             sent["Transfer-Encoding"] = "chunked"
         connection = self.connect()
         try:
-            connection.request(method, path, body, sent, encode_chunked=chunked)
+            # An early answer is still an answer, although it breaks the pipe.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, body, sent, encode_chunked=chunked)
             return read(connection)
         finally:
             connection.close()
@@ -163,10 +166,11 @@ def head(method: str, path: str, headers: Headers) -> bytes:
 def raw(base: str, pieces: Iterable[bytes], end: End = End.READ) -> bytes:
     """Send ``pieces`` as they are, end as told, and return what came back.
 
-    Nothing comes back from a peer that closes or resets.
+    Nothing comes back from a peer that closes or resets.  A server that leaves the
+    connection open after its answer runs into a `TimeoutError`.
     """
     url = urlsplit(base)
-    with socket.create_connection((url.hostname or "", url.port or 80), 60) as peer:
+    with socket.create_connection((url.hostname or "", url.port or 80), 20) as peer:
         for piece in pieces:
             try:
                 peer.sendall(piece)
