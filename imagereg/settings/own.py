@@ -1,0 +1,95 @@
+"""Section [imagereg]: what the reference has no name for.
+
+Source: contract config 9, and the options named in the rulings U-1, U-2, 7.6.
+"""
+
+# `option` builds a dataclass field, as `dataclasses.field` does.
+# ruff: noqa: RUF009
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagereg.settings.kinds import (
+    BOOL,
+    CONFIG_PATH,
+    HTTP_URL,
+    NETWORKS,
+    WORKING_PATH,
+    integer,
+)
+from imagereg.settings.options import Table, option
+
+
+@dataclass(frozen=True)
+class Own(Table):
+    """What imagereg has beyond the Image service."""
+
+    state_dir: Path = option(
+        WORKING_PATH,
+        Path("state"),
+        "What this service keeps, as far as no other option says where: database,"
+        " images, staging, cache, locks.  $IMAGEREG_STATE_DIR says it too.",
+    )
+    auth_users_file: Path | None = option(
+        CONFIG_PATH,
+        None,
+        "Projects and roles of the users of flavor http_basic.",
+        example="users.ini",
+    )
+    trusted_proxies: tuple[str, ...] = option(
+        NETWORKS,
+        ("127.0.0.1", "::1"),
+        "Peers whose identity headers count in flavor trusted-headers.",
+    )
+    limits_file: Path | None = option(
+        CONFIG_PATH,
+        None,
+        "Limits per project: [default] and [<project>] with image_size_total and"
+        " image_stage_total (MiB), image_count_total, image_count_uploading; -1 is"
+        " no limit.",
+        example="limits.ini",
+    )
+    upload_fsync: bool = option(
+        BOOL, True, "Answer an upload only when its data is safe on the disk."
+    )
+    upload_idle_timeout: int = option(
+        integer(1), 60, "How long an uploading client may stall.", unit="seconds"
+    )
+    download_idle_timeout: int = option(
+        integer(1), 60, "How long a downloading client may stall.", unit="seconds"
+    )
+    certificates_dir: Path | None = option(
+        CONFIG_PATH,
+        None,
+        "Certificates <uuid>.pem with which image signatures are checked.",
+        example="certificates",
+    )
+    event_webhook: str | None = option(
+        HTTP_URL,
+        None,
+        "A URL to which image events are posted as JSON.",
+        secret=True,
+        example="https://events.example.org/images",
+    )
+    event_log: Path | None = option(
+        WORKING_PATH,
+        None,
+        "A file to which image events are appended as JSON lines.",
+        example="/var/log/imagereg/events.jsonl",
+    )
+    metrics: bool = option(
+        BOOL, False, "Answer /metrics to loopback addresses and trusted proxies."
+    )
+    strict_config: bool = option(
+        BOOL, False, "Refuse to start when a file names an option that is not known."
+    )
+    allow_open_noauth: bool = option(
+        BOOL, False, "Listen on other than loopback addresses with nobody checking."
+    )
+    noauth_headers: bool = option(
+        BOOL,
+        False,
+        "Without a flavor, let clients choose who they are by X-Project-Id, X-User-Id"
+        " and X-Roles; for tests.",
+    )
+    remote_user: bool = option(BOOL, False, "Believe the web server's REMOTE_USER.")
