@@ -45,6 +45,10 @@ class TransferBroken(Invalid):
     """The client went away, or sent a body that cannot be decoded."""
 
 
+class UnknownStore(Invalid):
+    """No store is configured under this id."""
+
+
 class Unauthenticated(ImageRegError):
     """Nobody confirmed who is calling."""
 
@@ -131,6 +135,10 @@ class BlobExists(Conflict):
 
 class Gone(ImageRegError):
     """The image was deleted, or its store closed, while data was on its way."""
+
+
+class StoreReadOnly(Gone):
+    """The store takes no uploads: by its nature, or because it is badly configured."""
 
 
 class TooLarge(ImageRegError):

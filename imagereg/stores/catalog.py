@@ -1,0 +1,183 @@
+"""Store id -> `Store`, from the settings.
+
+A new driver is one module, one line in `_OPENERS` and one class in
+`tests/stores/test_conformance.py`.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Self
+
+from imagereg.errors import ConfigurationError, StoreUnavailable, UnknownStore
+from imagereg.model import Location
+from imagereg.settings import FileStoreSettings, Settings, StoreSettings
+from imagereg.stores.driver import StoreDriver
+from imagereg.stores.filesystem import FileOptions, FilesystemDriver
+from imagereg.stores.hashing import LaneSupply
+from imagereg.stores.mountpoints import load_mountpoints
+from imagereg.stores.store import Store, StoreTraits
+
+STAGING = "os_glance_staging_store"
+
+LEFTOVER_AGE_S = 24 * 3600.0
+"""How old an abandoned upload must be to be removed at start (ruling S-1)."""
+
+_log = logging.getLogger(__name__)
+
+
+class StoreCatalog:
+    """All stores of the service, in the order in which they are configured.
+
+    Args:
+        default: id of the store that takes images which name none.
+        reserved: stores of the service itself; no caller can name them.
+
+    Attributes:
+        reserved: those, by id.
+    """
+
+    def __init__(
+        self, stores: Iterable[Store], default: str, reserved: Iterable[Store] = ()
+    ) -> None:
+        self._stores = {store.id: store for store in stores}
+        self.reserved = MappingProxyType({store.id: store for store in reserved})
+        self.default = self[default]
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Open every store that is configured.
+
+        Raises:
+            ConfigurationError: one that is not marked optional cannot be used.
+        """
+        return cls.open(
+            (*settings.stores, settings.staging, settings.tasks_store),
+            settings.default_store,
+            fsync=settings.imagereg.upload_fsync,
+        )
+
+    @classmethod
+    def open(
+        cls, wanted: Iterable[StoreSettings], default: str, *, fsync: bool = True
+    ) -> Self:
+        """Open the stores that ``wanted`` describes.  Raises as `from_settings`."""
+        lanes = LaneSupply()
+        opened: dict[bool, list[Store]] = {False: [], True: []}
+        faults: list[str] = []
+        for each in wanted:
+            if each.type not in _OPENERS:
+                _log.warning("store %s left out: no driver %s", each.id, each.type)
+                continue
+            try:
+                opened[each.reserved].append(_open(each, lanes, fsync=fsync))
+            except ConfigurationError as error:
+                faults += (f"store {each.id}: {fault}" for fault in error.faults)
+        if faults:
+            raise ConfigurationError(faults)
+        if default not in {store.id for store in opened[False]}:
+            raise ConfigurationError([f"the default store {default} is not there"])
+        return cls(opened[False], default, opened[True])
+
+    def __getitem__(self, store_id: str) -> Store:
+        if store_id not in self._stores:
+            raise UnknownStore(f"there is no store `{store_id}`")
+        return self._stores[store_id]
+
+    def __contains__(self, store_id: object) -> bool:
+        return store_id in self._stores
+
+    def __iter__(self) -> Iterator[Store]:
+        return iter(self._stores.values())
+
+    def __len__(self) -> int:
+        return len(self._stores)
+
+    @property
+    def staging(self) -> Store:
+        """Where uploads wait for their import."""
+        return self.reserved[STAGING]
+
+    def find_for(self, location: Location) -> Store:
+        """Return the store that holds ``location``: by its id, else by its URL.
+
+        Raises:
+            StoreUnavailable: it belongs to no store that is configured now.
+        """
+        named = self._stores.get(location.store or "")
+        if named is not None and named.owns(location):
+            return named
+        for store in self:
+            if store.owns(location):
+                return store
+        raise StoreUnavailable("the store that holds the data is not configured")
+
+    def sweep(self, older_than_s: float = LEFTOVER_AGE_S) -> int:
+        """Remove abandoned uploads from all stores; say how many there were.
+
+        Meant for the start; a store that cannot be swept is left for the next time.
+        """
+        removed = 0
+        for store in (*self, *self.reserved.values()):
+            try:
+                removed += store.sweep(older_than_s)
+            except StoreUnavailable as error:
+                _log.warning("store %s: leftovers stay: %s", store.id, error)
+        return removed
+
+
+def _open(wanted: StoreSettings, lanes: LaneSupply, *, fsync: bool) -> Store:
+    """Open one store, without write access if it is broken but optional (S-11)."""
+    writable = True
+    try:
+        driver, properties = _OPENERS[wanted.type](wanted, fsync, True)
+    except ConfigurationError as error:
+        if not wanted.optional:
+            raise
+        _log.warning("store %s takes no data: %s", wanted.id, error)
+        writable = False
+        driver, properties = _OPENERS[wanted.type](wanted, fsync, False)
+    traits = StoreTraits(
+        type=wanted.type,
+        weight=wanted.weight,
+        description=wanted.description,
+        properties=properties,
+        writable=writable,
+    )
+    return Store(wanted.id, driver, traits, lanes)
+
+
+def _open_file(
+    wanted: StoreSettings, fsync: bool, writable: bool
+) -> tuple[StoreDriver, Mapping[str, object]]:
+    options = wanted.options
+    if not isinstance(options, FileStoreSettings):
+        raise ConfigurationError(["its options are not those of a file store"])
+    metadata_file = options.filesystem_store_metadata_file if writable else None
+    driver = FilesystemDriver(
+        FileOptions(
+            datadirs=options.directories,
+            mode=options.filesystem_store_file_perm,
+            chunk_bytes=options.filesystem_store_chunk_size,
+            is_thin=options.filesystem_thin_provisioning,
+            reserve_bytes=options.filesystem_reserve,
+            fsync=fsync,
+        ),
+        load_mountpoints(metadata_file) if metadata_file else None,
+    )
+    if writable:
+        driver.prepare()
+    paths = [str(path) for path, _ in options.directories]
+    properties = {
+        "data_dir": paths[0] if len(paths) == 1 else paths,
+        "chunk_size": options.filesystem_store_chunk_size,
+        "thin_provisioning": options.filesystem_thin_provisioning,
+    }
+    return driver, properties
+
+
+_Opener = Callable[
+    [StoreSettings, bool, bool], tuple[StoreDriver, Mapping[str, object]]
+]
+
+_OPENERS: Mapping[str, _Opener] = MappingProxyType({"file": _open_file})

@@ -1,0 +1,147 @@
+"""What a backend must do.  What all backends share is in `store.Store`.
+
+Two further powers are optional and found by ``isinstance``, never by a driver's
+name: `HasPath` for readers whose bytes are an ordinary file, and `KeepsLeftovers`
+for drivers on which a crash can leave the beginnings of an upload behind.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from imagereg.errors import Invalid
+from imagereg.model import Location
+
+MAX_KEY_BYTES = 200
+"""Leaves room for the suffix of a temporary name below the 255 of file systems."""
+
+
+class BlobWriter(AbstractContextManager["BlobWriter"], Protocol):
+    """An open upload.  Leaving the block without `commit` discards every byte."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append ``chunk``.
+
+        Raises:
+            StoreFull: there is no room for it.
+            StoreUnavailable: the backend refused it.
+        """
+
+    def commit(self) -> Location:
+        """Make the blob readable, all of it at once and durably; say where it lies.
+
+        Raises:
+            BlobExists: the key was taken meanwhile, and may not be replaced.
+        """
+
+
+class BlobReader(AbstractContextManager["BlobReader"], Protocol):
+    """Bytes of one blob, to be read once.
+
+    Iteration yields exactly `size` bytes or raises `StoreUnavailable`: a blob that
+    ends early is never passed off as a short one.
+    """
+
+    @property
+    def size(self) -> int:
+        """How many bytes iteration yields."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the bytes in chunks."""
+
+    def close(self) -> None:
+        """Let go of the blob; a second call does nothing."""
+
+
+@runtime_checkable
+class HasPath(Protocol):
+    """A reader over an ordinary file, which the kernel can send by itself.
+
+    The file stands at the first byte to be sent.  ``size`` of the reader says how
+    many follow: a sender must stop there, because the file may go on.
+    """
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, for a front-end server that sends it."""
+
+    def fileno(self) -> int:
+        """Return the open file's descriptor."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes, never past the end of the reader."""
+
+
+class StoreDriver(Protocol):
+    """One backend, configured.
+
+    Keys have passed `check_key`.  A URL of another store, or one that names no
+    valid key, is one at which nothing lies: `BlobNotFound`.
+    """
+
+    def writer(self, key: str, announced_bytes: int, *, replace: bool) -> BlobWriter:
+        """Begin an upload; ``announced_bytes`` is 0 when the length is unknown.
+
+        Raises:
+            BlobExists: the key is taken and ``replace`` is false.
+            StoreFull: there is no room for the announced bytes.
+            StoreUnavailable: the backend cannot be written.
+        """
+
+    def open(self, url: str, offset: int, length: int | None) -> BlobReader:
+        """Open ``length`` bytes from ``offset``, or all that follow, for reading.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: there is nothing, or nobody can tell.
+        """
+
+    def size(self, url: str) -> int:
+        """Return how many bytes lie there.  Raises as `open` does."""
+
+    def delete(self, url: str) -> None:
+        """Remove the blob; readers that have it open may finish.
+
+        Raises:
+            BlobNotFound: there was nothing.
+            Forbidden: the backend does not let go of it.
+            StoreUnavailable: nobody can tell.
+        """
+
+    def find(self, key: str) -> str | None:
+        """Return the URL of the committed blob with this key, or None."""
+
+    def owns(self, url: str) -> bool:
+        """Return whether this is a URL that the driver would make."""
+
+
+@runtime_checkable
+class KeepsLeftovers(Protocol):
+    """A backend that can hold uploads nobody will ever finish."""
+
+    def sweep(self, *, key: str | None = None, older_than_s: float = 0.0) -> int:
+        """Remove abandoned uploads, of ``key`` or all; say how many.
+
+        Only uploads whose writer is known to be gone are touched.
+        """
+
+
+def check_key(key: str) -> str:
+    """Return ``key`` if it is one plain path segment.
+
+    Raises:
+        Invalid: it is empty, too long, begins with a dot, or holds a separator or
+            a control character.
+    """
+    plain = key.isprintable() and "/" not in key and "\\" not in key
+    if not key or not plain or key.startswith(".") or _width(key) > MAX_KEY_BYTES:
+        raise Invalid(f"`{key[:MAX_KEY_BYTES]!r}` cannot be the key of a blob")
+    return key
+
+
+def _width(key: str) -> int:
+    """Bytes of ``key`` as a file name; lone surrogates make it too long."""
+    try:
+        return len(key.encode())
+    except UnicodeEncodeError:
+        return MAX_KEY_BYTES + 1

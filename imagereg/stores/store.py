@@ -1,0 +1,268 @@
+"""One store: a driver, and everything that all drivers share."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from imagereg.errors import BlobNotFound, SizeMismatch, StoreReadOnly, TooLarge
+from imagereg.model import Blob, Location
+from imagereg.stores.driver import (
+    BlobReader,
+    BlobWriter,
+    KeepsLeftovers,
+    StoreDriver,
+    check_key,
+)
+from imagereg.stores.formats import Inspector
+from imagereg.stores.hashing import Digests, LaneSupply
+
+MIN_PIECE_BYTES = 64 * 1024
+MAX_PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class UploadPlan:
+    """What the caller knows and wants of an upload.
+
+    Attributes:
+        hash_algorithm: hashlib's name of the second digest.
+        expected_size: bytes announced; None or 0 when nobody said.
+        max_bytes: the first byte beyond is refused.
+        too_large: what to tell the person who hits that limit.
+        inspector: what the content must be; None looks at nothing.
+        replace: an object under this key gives way, because no live location
+            refers to it (ruling S-3).
+    """
+
+    hash_algorithm: str
+    expected_size: int | None = None
+    max_bytes: int | None = None
+    too_large: str = "the data exceed the size limit"
+    inspector: Inspector | None = None
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class StoredBlob:
+    """Bytes that are durable, and where they lie."""
+
+    blob: Blob
+    location: Location
+
+
+@dataclass(frozen=True)
+class StoreTraits:
+    """What others see of a store, besides its bytes.
+
+    Attributes:
+        type: ``file``, ``memory``...
+        weight: stores of higher weight are read first.
+        properties: what ``/v2/info/stores/detail`` tells an administrator.
+        writable: False for a store that takes no uploads.
+    """
+
+    type: str
+    weight: int = 0
+    description: str | None = None
+    properties: Mapping[str, object] = field(default_factory=dict)
+    writable: bool = True
+
+
+class Store:
+    """One place for bytes.
+
+    Args:
+        lanes: where uploads get their hashing threads; None hashes in turn.
+    """
+
+    def __init__(
+        self,
+        store_id: str,
+        driver: StoreDriver,
+        traits: StoreTraits,
+        lanes: LaneSupply | None = None,
+    ) -> None:
+        self.id = store_id
+        self.type = traits.type
+        self.weight = traits.weight
+        self.description = traits.description
+        self.properties = traits.properties
+        self.writable = traits.writable
+        self._driver = driver
+        self._lanes = lanes
+
+    def add(self, key: str, chunks: Iterable[bytes], plan: UploadPlan) -> StoredBlob:
+        """Store ``chunks`` under ``key``, all of them or nothing.
+
+        Chunks may be of any size; memory in use does not depend on their number.
+        An error that ``chunks`` raises passes through.
+
+        Raises:
+            StoreReadOnly: the store takes no uploads.
+            SizeMismatch: more or fewer bytes than expected.
+            TooLarge: more than ``plan.max_bytes``, or `StoreFull`.
+            UnsafeContent: the inspector refuses them.
+            BlobExists: the key is taken.
+            StoreUnavailable: the backend fails.
+        """
+        check_key(key)
+        if not self.writable:
+            raise StoreReadOnly(f"store `{self.id}` takes no data")
+        expected = plan.expected_size or 0
+        intake = _Intake(plan)
+        intake.check(expected)
+        with (
+            self._driver.writer(key, expected, replace=plan.replace) as writer,
+            Digests(plan.hash_algorithm, self._lanes) as digests,
+        ):
+            _pump(_pieces(intake.count(chunks)), plan.inspector, digests, writer)
+            intake.check_complete()
+            virtual_size = plan.inspector.finish() if plan.inspector else None
+            checksum, value = digests.finish()
+            location = replace(writer.commit(), store=self.id)
+        blob = Blob(intake.received, checksum, plan.hash_algorithm, value, virtual_size)
+        return StoredBlob(blob, location)
+
+    def open(
+        self, location: Location | str, offset: int = 0, length: int | None = None
+    ) -> BlobReader:
+        """Open ``length`` bytes from ``offset``, or all that follow, for reading.
+
+        ``location`` may also be the key.
+
+        Raises:
+            BlobNotFound: there is nothing.
+            StoreUnavailable: nobody can tell.
+        """
+        if offset < 0 or (length is not None and length < 0):
+            message = "offset and length count from zero"
+            raise ValueError(message)
+        return self._driver.open(self._url(location), offset, length)
+
+    def size(self, location: Location | str) -> int:
+        """Return how many bytes lie there.  Raises as `open` does."""
+        return self._driver.size(self._url(location))
+
+    def delete(self, location: Location | str) -> None:
+        """Remove the blob; readers that have it open may finish.
+
+        Raises:
+            BlobNotFound: there was nothing.
+            Forbidden: the backend does not let go of it.
+            StoreUnavailable: nobody can tell.
+        """
+        self._driver.delete(self._url(location))
+
+    def has(self, key: str) -> bool:
+        """Return whether there is a committed blob with this key."""
+        return self._driver.find(check_key(key)) is not None
+
+    def discard(self, key: str) -> None:
+        """Remove whatever an interrupted upload of ``key`` may have left.
+
+        That is a committed blob as well, so the caller must know that no location
+        refers to it.  An upload that still runs is left alone.
+        """
+        with suppress(BlobNotFound):
+            self.delete(key)
+        if isinstance(self._driver, KeepsLeftovers):
+            self._driver.sweep(key=key)
+
+    def sweep(self, older_than_s: float) -> int:
+        """Remove abandoned uploads at least this old; say how many there were."""
+        if not isinstance(self._driver, KeepsLeftovers):
+            return 0
+        return self._driver.sweep(older_than_s=older_than_s)
+
+    def owns(self, location: Location) -> bool:
+        """Return whether the location lies in this store, going by its URL."""
+        return self._driver.owns(location.url)
+
+    def _url(self, location: Location | str) -> str:
+        if isinstance(location, Location):
+            return location.url
+        url = self._driver.find(check_key(location))
+        if url is None:
+            raise BlobNotFound("there is no such object in the store")
+        return url
+
+
+class _Intake:
+    """Counts what arrives, and stops what should not."""
+
+    def __init__(self, plan: UploadPlan) -> None:
+        self._plan = plan
+        self.received = 0
+
+    def count(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass the chunks on while they are welcome."""
+        for chunk in chunks:
+            self.received += len(chunk)
+            self._check_exceeds()
+            self.check(self.received)
+            yield chunk if isinstance(chunk, bytes) else bytes(chunk)
+
+    def check(self, size_bytes: int) -> None:
+        """Refuse ``size_bytes`` if they are more than the limit."""
+        limit = self._plan.max_bytes
+        if limit is not None and size_bytes > limit:
+            raise TooLarge(self._plan.too_large)
+
+    def check_complete(self) -> None:
+        """Refuse a stream that ended too early."""
+        expected = self._plan.expected_size
+        if expected and self.received != expected:
+            raise self._mismatch("Size mismatch")
+
+    def _check_exceeds(self) -> None:
+        expected = self._plan.expected_size
+        if expected and self.received > expected:
+            raise self._mismatch("Size exceeds")
+
+    def _mismatch(self, what: str) -> SizeMismatch:
+        """Return the failure in the contract's own words (stores 1)."""
+        expected, received = self._plan.expected_size, self.received
+        return SizeMismatch(f"{what}: expected {expected} bytes, got {received} bytes")
+
+
+def _pump(
+    pieces: Iterable[bytes],
+    inspector: Inspector | None,
+    digests: Digests,
+    writer: BlobWriter,
+) -> None:
+    """Give each piece to the digests, the inspector and the writer.
+
+    The digests come first, so that lanes work while the writer waits for the disk;
+    the inspector comes before the writer, so that what it refuses is not written.
+    """
+    for piece in pieces:
+        digests.update(piece)
+        if inspector is not None:
+            inspector.feed(piece)
+        writer.write(piece)
+
+
+def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join chunks that are too small to be worth a call, and cut huge ones."""
+    small: list[bytes] = []
+    held = 0
+    for chunk in chunks:
+        small.append(chunk)
+        held += len(chunk)
+        if held < MIN_PIECE_BYTES:
+            continue
+        piece = small[0] if len(small) == 1 else b"".join(small)
+        small.clear()
+        held = 0
+        if len(piece) <= MAX_PIECE_BYTES:
+            yield piece
+        else:
+            yield from _cut(piece)
+    if held:
+        yield b"".join(small)
+
+
+def _cut(piece: bytes) -> Iterator[bytes]:
+    for start in range(0, len(piece), MAX_PIECE_BYTES):
+        yield piece[start : start + MAX_PIECE_BYTES]
