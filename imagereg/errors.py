@@ -33,6 +33,18 @@ class Invalid(ImageRegError):
     """The request itself is wrong, whoever sends it."""
 
 
+class RuleSyntaxError(Invalid):
+    """A policy rule cannot be read."""
+
+
+class UnknownRule(Invalid):
+    """A policy rule refers to a name that nothing defines, or to itself."""
+
+
+class RuleFailed(ImageRegError):
+    """A policy rule met data that it cannot judge, so the answer is no."""
+
+
 class MultipleRanges(Invalid):
     """More than one byte range was asked for at once."""
 
@@ -123,6 +135,10 @@ class StatusConflict(Conflict):
 
 class PropertyConflict(Conflict):
     """A PATCH operation does not fit the properties that are there."""
+
+
+class StaleImage(Conflict):
+    """Somebody else changed the image between the decision and the write."""
 
 
 class Duplicate(Conflict):
