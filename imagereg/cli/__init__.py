@@ -13,6 +13,7 @@ from imagereg.errors import ConfigurationError, ImageRegError
 # Command name -> (module of this package, attribute, one line of help).
 COMMANDS = {
     "serve": ("serve", "serve", "Run the server."),
+    "config": ("config", "config", "Show and check the configuration."),
 }
 
 

@@ -77,43 +77,42 @@ class CatalogReader:
             )
         elif chosen not in {store.id for store in stores}:
             self._reader.fault(STORE_SECTION, name, f"`{chosen}` is none of the stores")
-        catalog = Catalog(
-            stores,
-            chosen or "",
-            self._reserved(STAGING, self._staging_dir(default)),
-            self._reserved(TASKS, task.work_dir or self._state_dir / "tasks"),
-        )
+        work_dir = task.work_dir or self._state_dir / "tasks"
+        options = self._file_options(work_dir, TASKS)
+        tasks_store = StoreSettings(TASKS, "file", options, reserved=True)
+        catalog = Catalog(stores, chosen or "", self._staging(default), tasks_store)
         self._check_directories(catalog, default.image_cache_dir)
         return catalog
 
     def _many(self, backends: Mapping[str, str]) -> Iterator[StoreSettings]:
         for store_id, type_name in backends.items():
             common = self._reader.read(CommonOptions, store_id, SHARED_STORE_SECTION)
-            driver = driver_of(type_name)
-            faults = len(self._reader.faults)
-            if driver in DRIVERS:
-                sections = (store_id, SHARED_STORE_SECTION)
-                directory = self._state_dir / "stores" / store_id
-                options = self._options(driver, directory, *sections)
-            else:
-                options = None
-                self._refuse("DEFAULT", "enabled_backends", type_name)
-            broken = self._reader.faults[faults:]
-            if options is None or (broken and common.optional):
-                if common.optional:
-                    del self._reader.faults[faults:]
-                    self._reader.warnings += [
-                        f"{line}; store left out" for line in broken
-                    ]
-                continue
-            yield StoreSettings(
-                id=store_id,
-                type=driver,
-                options=options,
-                description=common.store_description,
-                weight=common.weight,
-                optional=common.optional,
-            )
+            before = len(self._reader.faults)
+            store = self._store(store_id, type_name, common)
+            broken = self._reader.faults[before:]
+            if broken and common.optional:
+                del self._reader.faults[before:]
+                left_out = f"; store `{store_id}` is left out"
+                self._reader.warnings += [line + left_out for line in broken]
+            elif store is not None:
+                yield store
+
+    def _store(
+        self, store_id: str, type_name: str, common: CommonOptions
+    ) -> StoreSettings | None:
+        driver = driver_of(type_name)
+        if driver not in DRIVERS:
+            self._refuse("DEFAULT", "enabled_backends", type_name)
+            return None
+        directory = self._state_dir / "stores" / store_id
+        return StoreSettings(
+            id=store_id,
+            type=driver,
+            options=self._options(driver, directory, store_id, SHARED_STORE_SECTION),
+            description=common.store_description,
+            weight=common.weight,
+            optional=common.optional,
+        )
 
     def _single(self, choice: StoreChoice) -> Iterator[StoreSettings]:
         for name in dict.fromkeys(map(driver_of, choice.stores)):
@@ -133,31 +132,35 @@ class CatalogReader:
         )
 
     def _options(self, driver: str, directory: Path, *sections: str) -> DriverOptions:
+        if driver == "file":
+            return self._file_options(directory, *sections)
         options: DriverOptions = self._reader.read(DRIVERS[driver], *sections)
-        match options:
-            case FileStoreSettings():
-                return self._checked_file(options, directory, sections)
-            case S3StoreSettings():
-                self._check_s3(options, sections[0])
-            case HTTPStoreSettings(https_insecure=True):
-                self._reader.warn(
-                    sections[0], "https_insecure", "certificates are not verified"
-                )
+        if isinstance(options, S3StoreSettings):
+            self._check_s3(options, sections[0])
+        elif isinstance(options, HTTPStoreSettings) and options.https_insecure:
+            what = "certificates are not verified"
+            self._reader.warn(sections[0], "https_insecure", what)
         return options
 
-    def _checked_file(
-        self, options: FileStoreSettings, directory: Path, sections: tuple[str, ...]
-    ) -> FileStoreSettings:
-        if not options.filesystem_store_datadirs:
+    def _file_options(self, directory: Path, *sections: str) -> FileStoreSettings:
+        options = self._reader.read(FileStoreSettings, *sections)
+        several = tuple(dict.fromkeys(options.filesystem_store_datadirs))
+        if not several:
             named = options.filesystem_store_datadir
             return replace(options, filesystem_store_datadir=named or directory)
+        if several != options.filesystem_store_datadirs:
+            self._reader.warn(
+                sections[0], "filesystem_store_datadirs", "names a directory twice"
+            )
         if options.filesystem_store_datadir is not None:
             self._reader.fault(
                 sections[0],
                 "filesystem_store_datadirs",
                 "filesystem_store_datadir is set too; only one of them may be",
             )
-        return replace(options, filesystem_store_datadir=None)
+        return replace(
+            options, filesystem_store_datadir=None, filesystem_store_datadirs=several
+        )
 
     def _check_s3(self, options: S3StoreSettings, section: str) -> None:
         required = {
@@ -183,21 +186,22 @@ class CatalogReader:
                 "cannot be part of a host name, as s3_store_bucket_url_format wants",
             )
 
-    def _staging_dir(self, default: DefaultSection) -> Path:
+    def _staging(self, default: DefaultSection) -> StoreSettings:
+        options = self._file_options(self._state_dir / "staging", STAGING)
+        store = StoreSettings(STAGING, "file", options, reserved=True)
         if default.node_staging_uri is None:
-            return self._state_dir / "staging"
+            return store
         if default.enabled_backends:
-            self._reader.warn(
-                "DEFAULT",
-                "node_staging_uri",
-                f"not used with enabled_backends; see [{STAGING}]",
-            )
-            return self._state_dir / "staging"
-        return path_of(default.node_staging_uri)
-
-    def _reserved(self, store_id: str, directory: Path) -> StoreSettings:
-        options = self._options("file", directory, store_id)
-        return StoreSettings(id=store_id, type="file", options=options, reserved=True)
+            what = f"not used with enabled_backends; see [{STAGING}]"
+            self._reader.warn("DEFAULT", "node_staging_uri", what)
+            return store
+        directory = path_of(default.node_staging_uri)
+        options = replace(
+            options,
+            filesystem_store_datadir=directory,
+            filesystem_store_datadirs=(),
+        )
+        return replace(store, options=options)
 
     def _check_directories(self, catalog: Catalog, cache_dir: Path | None) -> None:
         """Refuse a directory with two owners: each would take the other's files."""

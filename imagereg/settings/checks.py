@@ -1,28 +1,21 @@
-"""What is wrong between options, and names that nobody knows."""
+"""What follows from one option for another, and what does not fit together."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from imagereg.settings.catalog import (
-    SHARED_STORE_SECTION,
-    STAGING,
-    STORE_SECTION,
-    TASKS,
-)
-from imagereg.settings.ignored import (
-    IGNORED_OPTIONS,
-    IGNORED_SECTIONS,
-    REFUSED,
-    STORE_IGNORED,
-    find_nearest,
-    find_reason,
-)
-from imagereg.settings.options import Table, options_of
+from imagereg.settings.own import Own
 from imagereg.settings.reader import Reader
-from imagereg.settings.sections import Cors
-from imagereg.settings.sources import Sources, variable_of
+from imagereg.settings.sections import (
+    Concurrency,
+    Cors,
+    Database,
+    PasteDeploy,
+    PolicyFiles,
+)
+from imagereg.settings.service import DefaultSection
+from imagereg.settings.special import CACHE_SUFFIXES
 
-Tables = Mapping[str, tuple[type[Table], ...]]
+_LOG_NAME = "imagereg.log"
 _IDENTITY_PREFIXES = (
     "x-identity-",
     "x-user",
@@ -36,109 +29,68 @@ _IDENTITY_PREFIXES = (
 )
 
 
-def without_identity(cors: Cors, reader: Reader) -> Cors:
-    """Return ``cors`` without the headers that say who is calling.
+@dataclass(frozen=True)
+class Completion:
+    """Works out what the files left open; paths nobody chose are in the state."""
 
-    A page that could send them would speak for anyone, were they ever believed.
-    """
-    kept = tuple(
-        name
-        for name in cors.allow_headers
-        if not name.lower().startswith(_IDENTITY_PREFIXES)
-    )
-    if kept != cors.allow_headers:
-        reader.warn("cors", "allow_headers", "headers of identity are left out")
-    return replace(cors, allow_headers=kept)
+    reader: Reader
+    state_dir: Path
 
+    def flavor(self, paste: PasteDeploy) -> PasteDeploy:
+        """Return the flavor taken apart into its base and the cache it asks for."""
+        base, _, suffix = paste.flavor.rpartition("+")
+        if suffix not in CACHE_SUFFIXES:
+            base, suffix = paste.flavor, ""
+        return replace(
+            paste,
+            flavor=base,
+            caching=bool(suffix),
+            cachemanagement=suffix == "cachemanagement",
+        )
 
-class NameCheck:
-    """Goes through all names that were written, for those that have no effect.
+    def service(
+        self, default: DefaultSection, paste: PasteDeploy, imagereg: Own
+    ) -> DefaultSection:
+        """Return the section with its log file, and the cache if a flavor wants it."""
+        if default.use_keystone_limits and imagereg.limits_file is None:
+            what = "no identity service is asked for limits; set [imagereg] limits_file"
+            self.reader.fault("DEFAULT", "use_keystone_limits", what)
+        cache_dir = default.image_cache_dir
+        if cache_dir is None and paste.caching:
+            cache_dir = self.state_dir / "cache"
+        log_file = default.log_file or (Path(_LOG_NAME) if default.log_dir else None)
+        if log_file is not None:
+            log_file = self.reader.places.at_work(default.log_dir or Path()) / log_file
+        return replace(default, image_cache_dir=cache_dir, log_file=log_file)
 
-    Attributes:
-        faults: refused options, and unknown names where they are not tolerated.
-        warnings: ignored options and sections, and unknown names.
-        unknown: the lines about unknown names alone.
-    """
+    def database(self, database: Database) -> Database:
+        """Return the section with a connection, by default to a file of the state."""
+        own = f"sqlite:///{self.state_dir / 'registry.sqlite'}"
+        return replace(database, connection=database.connection or own)
 
-    def __init__(self, sources: Sources, tables: Tables, *, is_strict: bool) -> None:
-        self.faults: list[str] = []
-        self.warnings: list[str] = []
-        self.unknown: list[str] = []
-        self._sources = sources
-        self._is_strict = is_strict
-        self._known = {
-            section: {name: None for table in found for name in options_of(table)}
-            for section, found in tables.items()
-        }
-        self._told: set[str] = set()
+    def concurrency(self, concurrency: Concurrency) -> Concurrency:
+        """Return the section with the directory of locks."""
+        own = self.state_dir / "locks"
+        return replace(concurrency, lock_path=concurrency.lock_path or own)
 
-    def run(self) -> None:
-        """Check every name of the files, the command line and the environment."""
-        for section, name, place in self._sources.written():
-            self._check(section, name, place)
-        variables = {
-            variable_of(section, name)
-            for section, names in self._known.items()
-            for name in names
-        }
-        sections = {variable_of(section, ""): section for section in self._known}
-        for head, tail, variable in self._sources.variables():
-            named = sections.get(variable_of(head, ""))
-            if named is not None and variable_of(head, tail) not in variables:
-                self._check(named, tail.lower(), variable)
+    def policy(self, policy: PolicyFiles) -> PolicyFiles:
+        """Return the section with the policy file that is there, if none was named."""
+        if policy.policy_file is not None:
+            return policy
+        find = self.reader.places.find
+        return replace(policy, policy_file=find("policy.yaml") or find("policy.json"))
 
-    def _check(self, section: str, name: str, place: str) -> None:
-        if section not in self._known:
-            self._check_section(section, place)
-        elif name not in self._known[section]:
-            self._check_option(section, name, place)
+    def cors(self, cors: Cors) -> Cors:
+        """Return the section without the headers that say who is calling.
 
-    def _check_section(self, section: str, place: str) -> None:
-        if section in self._told:
-            return
-        self._told.add(section)
-        if reason := find_reason(IGNORED_SECTIONS, section):
-            self.warnings.append(f"{place}: [{section}]: ignored: {reason}")
-        else:
-            nearest = find_nearest(section, self._known)
-            self._tell_unknown(f"{place}: [{section}]: unknown section", nearest)
-
-    def _check_option(self, section: str, name: str, place: str) -> None:
-        start = f"{place}: [{section}] {name}"
-        if (section, name) in REFUSED:
-            self._check_refused(section, name, start)
-            return
-        ignored = IGNORED_OPTIONS.get(section, STORE_IGNORED)
-        if reason := find_reason(ignored, name):
-            self.warnings.append(f"{start}: ignored: {reason}")
-        else:
-            nearest = find_nearest(name, self._known[section])
-            self._tell_unknown(f"{start}: unknown option", nearest)
-
-    def _check_refused(self, section: str, name: str, start: str) -> None:
-        harmless, reason = REFUSED[section, name]
-        written = self._sources.find(section, name)
-        if written is not None and written.texts[-1].lower() not in harmless:
-            self.faults.append(f"{start}: cannot be honoured: {reason}")
-
-    def _tell_unknown(self, line: str, nearest: str | None) -> None:
-        if nearest:
-            line += f"; is `{nearest}` meant?"
-        self.unknown.append(line)
-        (self.faults if self._is_strict else self.warnings).append(line)
-
-
-def store_tables(
-    backends: Mapping[str, str], drivers: Mapping[str, tuple[type[Table], ...]]
-) -> dict[str, tuple[type[Table], ...]]:
-    """Return the tables of every section that may hold options of stores."""
-    everything = tuple(table for tables in drivers.values() for table in tables)
-    tables = {
-        STORE_SECTION: everything,
-        SHARED_STORE_SECTION: everything,
-        STAGING: drivers["file"],
-        TASKS: drivers["file"],
-    }
-    for store_id, driver in backends.items():
-        tables[store_id] = drivers.get(driver, everything)
-    return tables
+        A page that could send them would speak for anyone, were they ever believed.
+        """
+        kept = tuple(
+            name
+            for name in cors.allow_headers
+            if not name.lower().startswith(_IDENTITY_PREFIXES)
+        )
+        if kept != cors.allow_headers:
+            what = "headers of identity are left out"
+            self.reader.warn("cors", "allow_headers", what)
+        return replace(cors, allow_headers=kept)

@@ -135,4 +135,5 @@ def find_nearest(name: str, known: Iterable[str]) -> str | None:
     # Imported here: a file without unknown names does not pay for it.
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(name, list(known), n=1)), None)
+    spelled = {item.lower(): item for item in known}
+    return next(map(spelled.get, get_close_matches(name.lower(), spelled, n=1)), None)

@@ -245,6 +245,7 @@ HOST = Kind("a host name or an IP address", scalar(_parse_host), empty_is_unset=
 NETWORKS = Kind("IP addresses or networks", scalar(_parse_networks))
 HTTP_URL = Kind("an http(s) URL", scalar(_parse_http_url), empty_is_unset=True)
 
+PATH = Kind("a path", scalar(Path), empty_is_unset=True)
 WORKING_PATH = Kind(
     "a path; a relative one starts at the working directory",
     scalar(Path),

@@ -2,15 +2,21 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from imagereg.errors import ConfigurationError
 from imagereg.settings import imaging, own, sections, service
-from imagereg.settings.catalog import CatalogReader, driver_of
-from imagereg.settings.checks import NameCheck, store_tables, without_identity
+from imagereg.settings.catalog import (
+    SHARED_STORE_SECTION,
+    STORE_SECTION,
+    CatalogReader,
+)
+from imagereg.settings.checks import Completion
+from imagereg.settings.ignored import IGNORED_SECTIONS
+from imagereg.settings.names import NameCheck, effects
 from imagereg.settings.options import Table
 from imagereg.settings.reader import Places, Reader
 from imagereg.settings.sources import SYSTEM_DIR, Sources, find_files
@@ -42,7 +48,7 @@ class Settings:
         config_files: the files that were read, in that order.
         search_path: the directories in which `find_file` looks.
         warnings: for the log at start: what is ignored, unknown or risky.
-        unknown: those of the warnings that are about unknown names.
+        without_effect: those of the warnings about names that do nothing.
         origins: section and option to where the value came from; absent where it
             is the default.
     """
@@ -75,7 +81,7 @@ class Settings:
     config_files: tuple[Path, ...] = ()
     search_path: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = field(default=(), repr=False)
+    without_effect: tuple[str, ...] = field(default=(), repr=False)
     origins: Mapping[tuple[str, str], str] = field(
         default_factory=lambda: MappingProxyType({}), repr=False
     )
@@ -96,6 +102,15 @@ SECTIONS: Mapping[str, type[Table]] = MappingProxyType(
         SHARED_SECTION if item.name == "default" else item.name: item.type
         for item in fields(Settings)
         if isinstance(item.type, type) and issubclass(item.type, Table)
+    }
+)
+
+# The same with the options of stores, for `$` references to their defaults.
+_TABLES: Mapping[str, tuple[type[Table], ...]] = MappingProxyType(
+    {
+        **{section: (table,) for section, table in SECTIONS.items()},
+        STORE_SECTION: (StoreChoice, *DRIVERS.values()),
+        SHARED_STORE_SECTION: (CommonOptions, *DRIVERS.values()),
     }
 )
 
@@ -122,25 +137,22 @@ def load_settings(
     files = find_files(config_files, config_dirs, environ)
     sources = Sources(files, environ, overrides)
     places = Places(_search_path(files, config_dirs))
-    reader = Reader(Substituted(sources, _known_tables({})), places)
+    reader = Reader(Substituted(sources, _TABLES), places)
     values: dict[str, Any] = {
-        _attribute(section): reader.read(table, section)
+        section.lower(): reader.read(table, section)
         for section, table in SECTIONS.items()
     }
-    _complete(values, reader)
+    _complete(values, Completion(reader, values["imagereg"].state_dir))
+    backends = values["default"].enabled_backends
     catalog = CatalogReader(reader, values["imagereg"].state_dir).read(
         values["default"], values["glance_store"], values["task"]
     )
-    backends = values["default"].enabled_backends
-    names = NameCheck(
-        sources,
-        _known_tables(backends),
-        is_strict=values["imagereg"].strict_config,
-    )
+    is_strict = values["imagereg"].strict_config
+    names = NameCheck(sources, effects(SECTIONS, backends), is_strict=is_strict)
     names.run()
-    faults = dict.fromkeys((*sources.faults, *reader.faults, *names.faults))
+    faults = (*sources.faults, *reader.faults, *_taken(backends), *names.faults)
     if faults:
-        raise ConfigurationError(tuple(faults))
+        raise ConfigurationError(tuple(dict.fromkeys(faults)))
     return Settings(
         **values,
         stores=catalog.stores,
@@ -151,13 +163,9 @@ def load_settings(
         config_files=files,
         search_path=places.search_path,
         warnings=tuple(dict.fromkeys((*reader.warnings, *names.warnings))),
-        unknown=tuple(names.unknown),
+        without_effect=tuple(names.warnings),
         origins=MappingProxyType(reader.origins),
     )
-
-
-def _attribute(section: str) -> str:
-    return section.lower()
 
 
 def _search_path(files: Sequence[Path], directories: Sequence[Path]) -> list[Path]:
@@ -167,57 +175,22 @@ def _search_path(files: Sequence[Path], directories: Sequence[Path]) -> list[Pat
     return list(dict.fromkeys(work / path for path in found)) or [work, SYSTEM_DIR]
 
 
-def _known_tables(backends: Mapping[str, str]) -> dict[str, tuple[type[Table], ...]]:
-    drivers: dict[str, tuple[type[Table], ...]] = {
-        name: (CommonOptions, table) for name, table in DRIVERS.items()
-    }
-    folded = {
-        fold_section(store_id): driver_of(kind) for store_id, kind in backends.items()
-    }
-    tables = store_tables(folded, drivers)
-    for section, table in SECTIONS.items():
-        tables[section] = (table, *tables.get(section, ()))
-    return tables
+def _taken(backends: Mapping[str, str]) -> list[str]:
+    """Return a fault for each store whose section means something else already."""
+    taken = {*SECTIONS, SHARED_STORE_SECTION, *IGNORED_SECTIONS}
+    return [
+        f"[DEFAULT] enabled_backends: `{store_id}` is the name of another section"
+        for store_id in backends
+        if fold_section(store_id) in taken
+    ]
 
 
-def _complete(values: dict[str, Any], reader: Reader) -> None:
-    """Work out what follows from other options, and judge what does not fit."""
-    state_dir: Path = values["imagereg"].state_dir
-    _complete_flavor(values, state_dir)
-    database: sections.Database = values["database"]
-    if not database.connection:
-        connection = f"sqlite:///{state_dir / 'registry.sqlite'}"
-        values["database"] = replace(database, connection=connection)
-    concurrency: sections.Concurrency = values["oslo_concurrency"]
-    lock_path = concurrency.lock_path or state_dir / "locks"
-    values["oslo_concurrency"] = replace(concurrency, lock_path=lock_path)
-    policy: sections.PolicyFiles = values["oslo_policy"]
-    if policy.policy_file is None:
-        found = reader.places.find("policy.yaml") or reader.places.find("policy.json")
-        values["oslo_policy"] = replace(policy, policy_file=found)
-    values["cors"] = without_identity(values["cors"], reader)
-    default: service.DefaultSection = values["default"]
-    if default.use_keystone_limits and values["imagereg"].limits_file is None:
-        reader.fault(
-            "DEFAULT",
-            "use_keystone_limits",
-            "no identity service is asked for limits; set [imagereg] limits_file",
-        )
-
-
-def _complete_flavor(values: dict[str, Any], state_dir: Path) -> None:
-    """Take the flavor apart; one that asks for the cache has a cache directory."""
-    paste: sections.PasteDeploy = values["paste_deploy"]
-    base, _, suffix = paste.flavor.rpartition("+")
-    if not base and suffix not in ("caching", "cachemanagement"):
-        base, suffix = suffix, ""
-    values["paste_deploy"] = replace(
-        paste,
-        flavor=base,
-        caching=bool(suffix),
-        cachemanagement=suffix == "cachemanagement",
-    )
-    default: service.DefaultSection = values["default"]
-    if suffix and default.image_cache_dir is None:
-        cache = state_dir / "cache"
-        values["default"] = replace(default, image_cache_dir=cache)
+def _complete(values: dict[str, Any], complete: Completion) -> None:
+    """Work out what follows from other options."""
+    paste = complete.flavor(values["paste_deploy"])
+    values["paste_deploy"] = paste
+    values["default"] = complete.service(values["default"], paste, values["imagereg"])
+    values["database"] = complete.database(values["database"])
+    values["oslo_concurrency"] = complete.concurrency(values["oslo_concurrency"])
+    values["oslo_policy"] = complete.policy(values["oslo_policy"])
+    values["cors"] = complete.cors(values["cors"])

@@ -10,6 +10,7 @@ from imagereg.settings.kinds import (
     BOOL,
     CONFIG_PATH,
     NAME,
+    PATH,
     WORKING_PATH,
     choice,
     integer,
@@ -24,10 +25,10 @@ class LogOptions(Table):
 
     debug: bool = option(BOOL, False, "Log the small steps too.")
     log_file: Path | None = option(
-        WORKING_PATH,
+        PATH,
         None,
         "The log file; a relative name is one in log_dir.",
-        shown="unset: standard error",
+        shown="imagereg.log when log_dir is set, else standard error",
         example="imagereg.log",
     )
     log_dir: Path | None = option(

@@ -78,10 +78,10 @@ class Reader:
         try:
             return option.kind.read(written.texts)
         except ValueError as error:
-            text = written.texts[-1]
-            # A URL may hold a password, wherever it stands.
-            is_hidden = option.is_secret or "@" in text
-            what = str(error) if is_hidden else f"{error}, not `{text}`"
+            what, text = str(error), written.texts[-1]
+            # A URL may hold a password, whichever option it was given to.
+            if what.startswith("expected") and not option.is_secret and "@" not in text:
+                what += f", not `{text}`"
             self.faults.append(f"{written.place}: [{section}] {name}: {what}")
             return option.default
 

@@ -118,6 +118,13 @@ class PasteDeploy(Table):
     caching: bool = field(default=False)
     cachemanagement: bool = field(default=False)
 
+    @property
+    def written(self) -> str:
+        """The flavor as it stands in a file."""
+        suffix = "cachemanagement" if self.cachemanagement else "caching"
+        parts = (self.flavor, suffix if self.caching else "")
+        return "+".join(filter(None, parts))
+
 
 @dataclass(frozen=True)
 class KeystoneAuth(Table):

@@ -153,7 +153,7 @@ class ImportOptions(Table):
         _NONE,
         "The stores, id:type each, with a section [id] each; types file, s3, http.",
         shown="unset: one store, see [glance_store]",
-        example="fast:file,cheap:s3,web:http",
+        example="fast:file,wide:file,cheap:s3,web:http",
     )
 
 

@@ -45,8 +45,8 @@ def find_files(
     `FILE_NAME` in the working directory or in `SYSTEM_DIR`; else none.
     """
     if files or directories:
-        found = [sorted(directory.glob("*.conf")) for directory in directories]
-        return (*files, *(path for paths in found for path in paths))
+        found = [path for directory in directories for path in _inside(directory)]
+        return (*files, *found)
     if environ.get(_FILES_VARIABLE):
         names = environ[_FILES_VARIABLE].split(os.pathsep)
         return tuple(Path(name) for name in names if name)
@@ -56,6 +56,11 @@ def find_files(
         return (*([first] if first.exists() else []), directory / "glance-api.conf")
     candidates = (Path(FILE_NAME), SYSTEM_DIR / FILE_NAME)
     return next(((path,) for path in candidates if path.exists()), ())
+
+
+def _inside(directory: Path) -> list[Path]:
+    """Return the files of a directory, or itself, unreadable, where there is none."""
+    return sorted(directory.glob("*.conf")) if directory.is_dir() else [directory]
 
 
 def variable_of(section: str, name: str) -> str:
@@ -106,7 +111,7 @@ class Sources:
         if key in self._overrides:
             return Written((self._overrides[key],), COMMAND_LINE)
         variables = [variable_of(section, name)]
-        if key == _STATE_DIR:
+        if key == _STATE_DIR and self._environ.get(_STATE_DIR_VARIABLE):
             variables.append(_STATE_DIR_VARIABLE)
         for variable in variables:
             if variable in self._environ:

@@ -1,5 +1,6 @@
 """Kinds of values that one option alone needs: flavors, hashes, addresses of data."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -25,6 +26,7 @@ FLAVORS = (
 )
 RESERVED_PREFIX = "os_glance_"
 _ENGINES = ("sqlite", "postgresql", "mysql")
+_STORE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEVELS = ("CRITICAL", "ERROR", "WARNING", "WARN", "INFO", "DEBUG", "NOTSET", "TRACE")
 
 
@@ -49,8 +51,11 @@ def _parse_backends(text: str) -> Mapping[str, str]:
     pairs = parse_pairs(text)
     for name, kind in pairs.items():
         require(kind, "a type for each store, as in id:type")
+        require(_STORE_ID.fullmatch(name), "ids of letters, digits and . _ -")
         if name.lower().startswith(RESERVED_PREFIX):
             raise ValueError(f"the prefix {RESERVED_PREFIX} is reserved, see `{name}`")
+    if len({name.lower() for name in pairs}) < len(pairs):
+        raise ValueError("two ids differ in letter case alone")
     return pairs
 
 
@@ -86,15 +91,16 @@ def _parse_mode(text: str) -> int:
 
 
 def _parse_datadirs(texts: Sequence[str]) -> tuple[tuple[Path, int], ...]:
-    found: dict[Path, int] = {}
+    pairs: list[tuple[Path, int]] = []
     for text in filter(None, texts):
         name, colon, digits = text.rpartition(":")
         path = Path(name if colon else text)
         require(not colon or digits.lstrip("-").isdecimal(), "path or path:priority")
         priority = int(digits) if colon else 0
-        if found.setdefault(path, priority) != priority:
-            raise ValueError("one directory has two priorities")
-    return tuple(found.items())
+        pairs.append((path, priority))
+    if len(set(pairs)) != len(dict(pairs)):
+        raise ValueError("one directory has two priorities")
+    return tuple(pairs)
 
 
 def _anchor_datadirs(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 SHARED_SECTION = "DEFAULT"
 _BLANKS = (" ", "\t")
-_QUOTES = ("'", '"')
+QUOTES = ("'", '"')
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,6 @@ def _unquoted(value: str) -> str:
 
     Only the first line of a value is looked at, before continuation lines join.
     """
-    if len(value) > 1 and value[0] in _QUOTES and value[0] == value[-1]:
+    if len(value) > 1 and value[0] in QUOTES and value[0] == value[-1]:
         return value[1:-1]
     return value

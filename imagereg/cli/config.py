@@ -1,0 +1,76 @@
+"""`imagereg config`: what the configuration says, and what is wrong with it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+
+from imagereg.settings import load_settings
+from imagereg.settings.dump import dump_settings
+from imagereg.settings.sample import sample_lines
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def config_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Give a command the options that say which files to read."""
+    for declare in (
+        click.option(
+            "--config-dir",
+            "config_dirs",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="Directory whose *.conf are read after the files.",
+        ),
+        click.option(
+            "--config-file",
+            "--config",
+            "config_files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="File to read; may be repeated, later ones go before earlier ones.",
+        ),
+    ):
+        command = declare(command)
+    return command
+
+
+@click.group()
+def config() -> None:
+    """Show and check the configuration."""
+
+
+@config.command()
+@config_options
+@click.option("--defaults", is_flag=True, help="Show options that nobody set too.")
+@click.option("--unknown", is_flag=True, help="List names that have no effect.")
+def dump(
+    config_files: tuple[Path, ...],
+    config_dirs: tuple[Path, ...],
+    *,
+    defaults: bool,
+    unknown: bool,
+) -> None:
+    """Print the effective settings, each with where its value comes from."""
+    settings = load_settings(config_files, config_dirs)
+    for line in dump_settings(settings, with_defaults=defaults):
+        click.echo(line)
+    if unknown:
+        for line in settings.without_effect:
+            click.echo(f"# {line}")
+
+
+@config.command()
+@config_options
+def check(config_files: tuple[Path, ...], config_dirs: tuple[Path, ...]) -> None:
+    """Print every fault of the configuration, and fail if there is one."""
+    load_settings(config_files, config_dirs)
+
+
+@config.command()
+def sample() -> None:
+    """Print a commented file with every option and its default."""
+    for line in sample_lines():
+        click.echo(line)
