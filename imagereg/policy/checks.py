@@ -118,6 +118,10 @@ class Or:
         return f"({' or '.join(map(str, self.checks))})"
 
 
+#: What tells one target from another of its kind: the fields that a remote check
+#: reads at least, since it is sent all of them.  Source: contract policy 4.
+IDENTIFYING = frozenset({"id", "project_id", "owner", "member_id", "visibility"})
+
 Leaf = (
     Always
     | Never
@@ -153,20 +157,17 @@ def leaves(check: Check) -> Iterator[Leaf]:
 def fields(check: Check) -> frozenset[str]:
     """Return the target fields that ``check`` itself reads.
 
-    A remote check is sent the whole target; see `asks_remote`.
+    A remote check is sent the whole target, and counts as reading `IDENTIFYING`.
     """
     found: set[str] = set()
     for leaf in leaves(check):
         match leaf:
+            case RemoteCheck(url):
+                found.update(url.fields, IDENTIFYING)
             case (
-                RoleCheck(match=template)
-                | LiteralCheck(match=template)
-                | CredentialCheck(match=template)
-                | RemoteCheck(url=template)
+                RoleCheck(match) | LiteralCheck(match=match) | CredentialCheck(_, match)
             ):
-                found.update(template.fields)
-            case _:
-                pass
+                found.update(match.fields)
     return frozenset(found)
 
 

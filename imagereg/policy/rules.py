@@ -165,7 +165,8 @@ class RuleSet:
     def fields_read(self, action: str) -> frozenset[str]:
         """Return the target fields that deciding ``action`` reads.
 
-        Not the whole truth where `reads_whole_target` holds.
+        Equal values of these give equal decisions.  Where `reads_whole_target` holds,
+        those fields stand for the others that tell one target from another.
         """
         name = self._lead(action)
         return self._fields[name] if name is not None else frozenset()
