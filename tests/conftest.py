@@ -1,5 +1,6 @@
 """Fixtures for tests that talk to a real server."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         ) -> Server:
             where = Path(mkdtemp(prefix="server-", dir=tmp_path))
             server = Server(where, config, files=files, workers=workers, prefix=prefix)
+            # pytest shows what is written here where the test failed.
+            running.callback(lambda: sys.stdout.write(server.log()[-8000:]))
             running.callback(server.stop)
             return server.start()
 

@@ -180,6 +180,15 @@ class Server:
         self.process.wait()
         self.process = None
 
+    def kill9_workers(self) -> None:
+        """End the processes that serve requests; their parent starts new ones."""
+        assert self.process is not None
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert children, "the server has no workers"
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+
     def restart(self) -> "Server":
         """Stop if running, and start again on the same port and directory."""
         self.stop()

@@ -249,6 +249,29 @@ def test_a_power_cut_in_the_middle_of_an_upload_leaves_nothing_behind(
     assert client.download(image_id).body == GOOD
 
 
+def test_workers_that_die_in_the_middle_of_an_upload_leave_nothing_behind(
+    serve: Serve,
+) -> None:
+    server = serve(workers=2)
+    client = server.client()
+    image_id = client.create()["id"]
+
+    def pieces() -> Iterator[bytes]:
+        yield upload_head(image_id, CHUNKED) + chunk(PIECE)
+        assert eventually(is_status(client, image_id, "saving"))
+        server.kill9_workers()
+
+    raw(server.base, pieces(), End.CLOSE)
+    is_queued = eventually(is_status(client, image_id, "queued"))
+    left = server.stored_files()
+    uploaded = client.upload(image_id, GOOD)
+
+    assert is_queued, client.show(image_id)
+    assert left == []
+    assert uploaded.status == 204, uploaded
+    assert client.download(image_id).body == GOOD
+
+
 @dataclass(frozen=True)
 class SmallDisk:
     """A place for image data that takes less than a few MiB.

@@ -1,6 +1,7 @@
 """Each benchmark runs once with the suite, so that none can rot."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,15 @@ def test_the_transfer_benchmark_runs(
     ]
     assert all(one["mib_per_s"] > 0 and one["peak_mib"] > 0 for one in measures)
     assert "upload chunked" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_image(tmp_path: Path) -> None:
+    # A folder of its own, because pytest would keep the image for later runs.
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        report = bench_transfer.measure(
+            1024 * bench_transfer.MiB, workers=1, folder=Path(folder)
+        )
+
+    peaks = {one.name: one.peak_mib for one in report.measures}
+    assert max(peaks.values()) <= report.idle_mib + 32, (report.idle_mib, peaks)
