@@ -6,6 +6,7 @@ Field names are those of the Image API.  Sizes are bytes, ``min_disk`` is GiB,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
@@ -208,3 +209,20 @@ class Image:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, object] = field(default_factory=dict)
     locations: tuple[Location, ...] = ()
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now_us() -> int:
+    """Return the present time in microseconds since 1970, UTC."""
+    return (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def format_time(time_us: int) -> str:
+    """Return a time as the Image API writes it, to the second.
+
+    Source: contract api-images 1.7.
+    """
+    moment = _EPOCH + timedelta(microseconds=time_us)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,420 @@
+"""The one enforcement point: who may do what to which image, and what they see of it.
+
+`Gate.authorize` is called by `api/dispatch.py` alone, before any view runs.  It
+returns a `Grant`, and every use case insists on one.  `Grant`, `ImageView`,
+`ApprovedImage` and `ApprovedChanges` are made in this module only, so whoever
+holds one knows that the question was asked.
+
+Pure: no Flask, no Peewee.  Rules come from `policy`, property verdicts from
+`protection`; neither knows the other, and they meet here.
+
+Source: contract api-images 4, policy 6 and 7 with rulings P-3, P-4, P-7, P-10,
+property-protection 4 with rulings R-4 to R-9.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from imagereg.errors import (
+    ActionDenied,
+    Forbidden,
+    ImageNotFound,
+    ImageRegError,
+    NotOwner,
+    PropertyReserved,
+    ReadOnlyCaller,
+)
+from imagereg.model import (
+    Caller,
+    Image,
+    Location,
+    MemberStatus,
+    Operation,
+    Status,
+)
+from imagereg.policy.actions import Action
+from imagereg.policy.enforcer import Enforcer
+from imagereg.policy.rules import CompiledRule, RuleSet
+from imagereg.protection.guard import PropertyGuard, Verdicts
+from imagereg.targets import ImageFields, ProposedImage, StoredImage, Target, is_owner
+
+log = logging.getLogger(__name__)
+
+#: Actions that change something, which an anonymous caller may never do.
+WRITES = frozenset(
+    {
+        Action.ADD_IMAGE,
+        Action.MODIFY_IMAGE,
+        Action.PUBLICIZE_IMAGE,
+        Action.COMMUNITIZE_IMAGE,
+        Action.DELETE_IMAGE,
+        Action.UPLOAD_IMAGE,
+        Action.SET_IMAGE_LOCATION,
+        Action.DELETE_IMAGE_LOCATION,
+        Action.ADD_IMAGE_LOCATION,
+        Action.ADD_MEMBER,
+        Action.DELETE_MEMBER,
+        Action.MODIFY_MEMBER,
+        Action.DEACTIVATE,
+        Action.REACTIVATE,
+        Action.COPY_IMAGE,
+    }
+)
+
+#: Of these, the ones that only the owning project or an administrator may do,
+#: whatever the rules say: rules narrow, they never widen (ruling P-4).
+OWNER_ONLY = WRITES - {
+    Action.ADD_IMAGE,
+    Action.ADD_IMAGE_LOCATION,
+    Action.MODIFY_MEMBER,
+    Action.COPY_IMAGE,
+}
+
+#: Properties of the server itself: no protection applies to them, no client sets them.
+SERVER_PREFIX = "os_glance"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """An image as one caller may see it.
+
+    Attributes:
+        image: the record with unreadable properties taken out.
+        locations: what may be shown of where the bytes lie; None hides the key.
+    """
+
+    image: Image
+    locations: tuple[Location, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedImage:
+    """A new image of which each property may be created by its caller."""
+
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a PATCH does to one image, before anybody was asked.
+
+    Attributes:
+        fields: core fields to set, by API name.
+        properties: custom properties to set.
+        removed: custom properties to delete.
+        tags: the whole new set, or None to leave it.
+        rights: each operation on each property that led here, in order.
+    """
+
+    fields: Mapping[str, object]
+    properties: Mapping[str, object]
+    removed: frozenset[str]
+    tags: tuple[str, ...] | None
+    rights: tuple[tuple[Operation, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedChanges:
+    """Changes of which each was allowed, on the state that ``before`` shows."""
+
+    changes: Changes
+    before: Image
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The caller may do the action to the target.
+
+    Made by `Gate` alone.
+    """
+
+    caller: Caller
+    action: Action
+    target: Target
+    gate: "Gate"
+
+    @property
+    def image(self) -> Image:
+        """The image that this grant is about.  Raises `TypeError` if there is none."""
+        if not isinstance(self.target, StoredImage):
+            message = f"a grant for {self.action} has no image"
+            raise TypeError(message)
+        return self.target.image
+
+    def require(self, action: Action) -> None:
+        """Ask for one more action on the same target.
+
+        Raises:
+            Forbidden: a rule or ownership refuses.
+            ImageNotFound: the same, and the caller may not see the image either.
+        """
+        self.gate.check(self.caller, action, self.target)
+
+    def renew(self, target: Target) -> "Grant":
+        """Return a grant for the same action on newer data, asking everything anew."""
+        return self.gate.authorize(self.caller, (self.action,), target)
+
+    def may_read(self, name: str) -> bool:
+        """Return whether the caller may read a property of this name on any image.
+
+        Decided by the name before a query runs, so a filter reveals nothing (R-6).
+        """
+        return name.startswith(SERVER_PREFIX) or self._read_verdicts(None)[name]
+
+    def view(self, image: Image) -> ImageView:
+        """Return what the caller may see of an image that it may see."""
+        readable = self._read_verdicts(image)
+        shown = {n: v for n, v in image.properties.items() if readable[n]}
+        seen = image if len(shown) == len(image.properties) else None
+        return ImageView(
+            image=seen or replace(image, properties=shown),
+            locations=self.gate.visible_locations(self.caller, image),
+        )
+
+    def hidden(self, image: Image) -> frozenset[str]:
+        """Return the names of the image's properties that the caller cannot read."""
+        readable = self._read_verdicts(image)
+        return frozenset(name for name in image.properties if not readable[name])
+
+    def views(
+        self, rows: Iterable[tuple[Image, MemberStatus | None]]
+    ) -> Iterator[ImageView]:
+        """Yield those images of a page that the rule ``get_image`` admits.
+
+        The rule is asked once for each distinct set of the fields that it reads.
+        """
+        rules = self.gate.policy.rules
+        reads = sorted(rules.fields_read(Action.GET_IMAGE))
+        if rules.reads_whole_target(Action.GET_IMAGE):
+            reads = ["id"]
+        answers: dict[tuple[str, ...], bool] = {}
+        for image, membership in rows:
+            fields = self.gate.fields(self.caller, StoredImage(image, membership))
+            key = tuple(repr(fields.get(name)) for name in reads)
+            if key not in answers:
+                answers[key] = self.gate.allows(self.caller, Action.GET_IMAGE, fields)
+            if answers[key]:
+                yield self.view(image)
+
+    def approve_new(self, image: Image) -> ApprovedImage:
+        """Ask for the creation of each custom property.
+
+        Raises:
+            PropertyReserved: one of them may not be created by this caller.
+        """
+        allowed = self.gate.verdicts(self.caller, Operation.CREATE, image)
+        for name in image.properties:
+            if not allowed[name]:
+                raise PropertyReserved(name)
+        return ApprovedImage(image)
+
+    def approve(self, changes: Changes) -> ApprovedChanges:
+        """Ask for each change to each property, and for a change of owner.
+
+        Raises:
+            PropertyReserved: a protection refuses one of them.
+            Forbidden: only an administrator changes the owner (D-2, P-5).
+        """
+        if "owner" in changes.fields and not self.caller.is_admin:
+            raise Forbidden("only an administrator may change the owner of an image")
+        verdicts: dict[Operation, Verdicts] = {}
+        for operation, name in changes.rights:
+            if operation not in verdicts:
+                verdicts[operation] = self.gate.verdicts(
+                    self.caller, operation, self.image
+                )
+            if not verdicts[operation][name]:
+                raise PropertyReserved(name)
+        return ApprovedChanges(changes, self.image)
+
+    @cached_property
+    def _verdicts_for_all(self) -> Verdicts:
+        return self.gate.verdicts(self.caller, Operation.READ, None)
+
+    def _read_verdicts(self, image: Image | None) -> Verdicts:
+        if image is None or not self.gate.guard.reads_target:
+            return self._verdicts_for_all
+        return self.gate.verdicts(self.caller, Operation.READ, image)
+
+
+class Gate:
+    """Decides every request; `Grant` is its word for yes.
+
+    Attributes:
+        policy: the rules, reloaded when their files change.
+        guard: the property protections, likewise.
+        shows_locations: an option reveals locations to whom the rule
+            ``get_image_location`` admits (ruling P-10).
+    """
+
+    def __init__(
+        self, policy: Enforcer, guard: PropertyGuard, *, shows_locations: bool = False
+    ) -> None:
+        self.policy = policy
+        self.guard = guard
+        self.shows_locations = shows_locations
+        # Compiled once per rule set; the texts come from the operator's file alone.
+        self._expressions: tuple[RuleSet, dict[str, CompiledRule]] = (policy.rules, {})
+
+    def recognise(self, caller: Caller) -> Caller:
+        """Return the caller with ``is_admin`` as the rule ``context_is_admin`` has it."""
+        is_admin = self.allows(caller, Action.CONTEXT_IS_ADMIN, {})
+        return replace(caller, is_admin=is_admin) if is_admin else caller
+
+    def authorize(
+        self, caller: Caller, actions: Sequence[Action], target: Target
+    ) -> Grant:
+        """Return the grant for one request, or refuse it.
+
+        Order: visibility, then each action's rule and ownership.
+
+        Raises:
+            ReadOnlyCaller: an anonymous caller tries to write.
+            ImageNotFound: the image is hidden from the caller.
+            ActionDenied: a rule refuses.
+            NotOwner: the rules allow it, ownership does not.
+        """
+        self.refresh()
+        needed = target.asks or tuple(actions)
+        target.check_visible(caller)
+        for action in needed:
+            self.admit(caller, action)
+            self.check(caller, action, target)
+        return Grant(caller, actions[0], target, self)
+
+    def admit(self, caller: Caller, action: Action) -> None:
+        """Refuse anonymous writers before their target is looked for.
+
+        Otherwise the answer would tell which images exist.
+
+        Raises:
+            ReadOnlyCaller: an anonymous caller tries to write.
+        """
+        if caller.read_only and action in WRITES:
+            raise ReadOnlyCaller("read-only access")
+
+    def refresh(self) -> None:
+        """Take over policy and protection files that changed on disk."""
+        changed = self.policy.refresh()
+        self.guard.refresh(changed)
+
+    def check(self, caller: Caller, action: Action, target: Target) -> None:
+        """Raise unless the rule and, for a write, ownership allow the action.
+
+        Raises:
+            ActionDenied, NotOwner: refused, and the caller may know of the target.
+            ImageNotFound: refused, and ``get_image`` refuses too.
+        """
+        refusal = self._refusal(caller, action, target)
+        if refusal is None:
+            return
+        log.info("refused %s to user %s: %s", action, caller.user_id, refusal)
+        if isinstance(target, StoredImage) and (
+            action == Action.GET_IMAGE
+            or not self.allows(caller, Action.GET_IMAGE, self.fields(caller, target))
+        ):
+            raise ImageNotFound(target.image.id)
+        raise refusal
+
+    def _refusal(
+        self, caller: Caller, action: Action, target: Target
+    ) -> ImageRegError | None:
+        decision = self.policy.decide(
+            caller.credentials, action, self.fields(caller, target)
+        )
+        if not decision.allowed:
+            detail = f"{decision.scope} scope is required" if decision.scope else ""
+            return ActionDenied(action, decision.rule, detail)
+        if isinstance(target, ProposedImage):
+            return _refuse_owner(caller, target.owner)
+        if isinstance(target, StoredImage) and action in OWNER_ONLY:
+            if not (caller.is_admin or is_owner(caller, target.image)):
+                return NotOwner(f"only the owner may complete {action} action")
+        return None
+
+    def allows(
+        self, caller: Caller, action: Action, fields: Mapping[str, object]
+    ) -> bool:
+        """Return what the rule alone says."""
+        return self.policy.decide(caller.credentials, action, fields).allowed
+
+    def fields(self, caller: Caller, target: Target) -> Mapping[str, object]:
+        """Return what rules may read of the target on behalf of this caller."""
+        if not isinstance(target, StoredImage):
+            return target.fields(caller)
+        image = target.image
+        readable = _LazyVerdicts(self, caller, image)
+        return ImageFields(image, caller, readable)
+
+    def verdicts(
+        self, caller: Caller, operation: Operation, image: Image | None
+    ) -> Verdicts:
+        """Return property name -> may this caller do the operation to it.
+
+        Service roles count beside the caller's own, for this question only (R-9).
+        Without an image, rules that read the image's fields are false.
+        """
+        fields = ImageFields(image, caller) if image is not None else {}
+
+        def ask(rule: str) -> bool:
+            return self._compiled(rule).allows(caller.credentials, fields)
+
+        return self.guard.verdicts(operation, caller.roles | caller.service_roles, ask)
+
+    def _compiled(self, rule: str) -> CompiledRule:
+        """Return a rule that a protection names, or writes out, ready to be asked."""
+        rules = self.policy.rules
+        if self._expressions[0] is not rules:
+            self._expressions = (rules, {})
+        known = self._expressions[1]
+        if rule not in known:
+            known[rule] = rules.compile(rule if ":" in rule else f"rule:{rule}")
+        return known[rule]
+
+    def visible_locations(
+        self, caller: Caller, image: Image
+    ) -> tuple[Location, ...] | None:
+        """Return the locations the caller may see; None hides even that there are any.
+
+        Nobody but administrators sees those of a deactivated image.
+        """
+        if not self.shows_locations:
+            return None
+        if image.status == Status.DEACTIVATED and not caller.is_admin:
+            return ()
+        fields = self.fields(caller, StoredImage(image))
+        if not self.allows(caller, Action.GET_IMAGE_LOCATION, fields):
+            return ()
+        return image.locations
+
+
+def _refuse_owner(caller: Caller, owner: str | None) -> ImageRegError | None:
+    """Return why the caller may not create an image for this owner, or None.
+
+    Source: ruling P-3; auth 7.
+    """
+    if caller.is_admin:
+        return None
+    if caller.project_id is None:
+        return Forbidden("creating an image needs a project")
+    if owner != caller.project_id:
+        return NotOwner("only an administrator creates images for other projects")
+    return None
+
+
+class _LazyVerdicts:
+    """Asks for read verdicts only when a rule really names a custom property."""
+
+    __slots__ = ("_arguments", "_verdicts")
+
+    def __init__(self, gate: Gate, caller: Caller, image: Image) -> None:
+        self._arguments = (gate, caller, image)
+        self._verdicts: Verdicts | None = None
+
+    def __call__(self, name: str) -> bool:
+        if self._verdicts is None:
+            gate, caller, image = self._arguments
+            self._verdicts = gate.verdicts(caller, Operation.READ, image)
+        return self._verdicts[name]

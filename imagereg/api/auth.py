@@ -1,0 +1,196 @@
+"""Request -> Caller.  Identity headers count only where the mode says so.
+
+Source: contract auth 2 to 8, rulings U-1, U-3, U-4, U-6, U-7.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Protocol
+from uuid import uuid4
+
+from flask import Request
+
+from imagereg.errors import HeaderTooLong, Invalid, Unauthenticated
+from imagereg.model import Caller
+
+#: Longest value of an identity header, in bytes (ruling U-3).
+MAX_HEADER_BYTES = 8 * 1024
+
+#: The server's word for an identity header that came twice, see `server.py`.
+DUPLICATES_HEADER = "X-IMAGEREG-DUPLICATE"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Authenticator(Protocol):
+    """One mode of identity; `app.py` picks it by ``[paste_deploy] flavor``."""
+
+    def identify(self, request: Request) -> Caller:
+        """Return who calls.  Raises `Unauthenticated` when nobody confirmed it."""
+
+
+class NoAuth:
+    """Everybody is the one administrator of the machine (ruling U-1).
+
+    Args:
+        headers: honour ``X-Project-Id``, ``X-User-Id`` and ``X-Roles``; test use.
+    """
+
+    def __init__(self, *, headers: bool = False) -> None:
+        self._headers = headers
+
+    def identify(self, request: Request) -> Caller:
+        """Return the fixed caller, or who the headers name where they are honoured."""
+        caller = Caller(
+            user_id="noauth",
+            project_id="noauth",
+            roles=frozenset({"admin", "member", "reader"}),
+        )
+        if not self._headers:
+            return caller
+        found = {
+            field: value
+            for field, value in (
+                ("user_id", request.headers.get("X-User-Id")),
+                ("project_id", request.headers.get("X-Project-Id")),
+            )
+            if value
+        }
+        if "X-Roles" in request.headers:
+            roles = split_roles(request.headers["X-Roles"])
+            return replace(caller, roles=roles, **found)
+        return replace(caller, **found)
+
+
+class TrustedHeaders:
+    """A front end authenticates, and says who it was by Keystone's headers.
+
+    Args:
+        peers: socket addresses and networks whose word counts.
+        allow_anonymous: callers without identity may read.
+    """
+
+    def __init__(self, peers: tuple[str, ...], *, allow_anonymous: bool) -> None:
+        self._networks = tuple(ip_network(peer, strict=False) for peer in peers)
+        self._allow_anonymous = allow_anonymous
+
+    def identify(self, request: Request) -> Caller:
+        """Return who the front end says it is.
+
+        Raises:
+            Unauthenticated: it says nothing, or is nobody we trust.
+            Invalid: a header is malformed, or came twice.
+        """
+        if self._trusts(request.remote_addr):
+            _check_headers(request)
+            if request.headers.get("X-Identity-Status") == "Confirmed":
+                return _from_headers(request.headers)
+        if self._allow_anonymous:
+            return Caller(read_only=True)
+        raise Unauthenticated("no confirmed identity")
+
+    def _trusts(self, peer: str | None) -> bool:
+        if peer is None:
+            return False
+        address = ip_address(peer)
+        return any(address in network for network in self._networks)
+
+
+def request_id(request: Request, longest: int) -> str:
+    """Return the id of this request: the client's own, or a new one.
+
+    Args:
+        longest: ``max_request_id_length``, in characters; 0 is no limit.
+
+    Raises:
+        HeaderTooLong: the client's is longer (D-17).
+        Invalid: it holds control characters.
+
+    Source: contract api-images 1.6.
+    """
+    given = request.headers.get("X-OpenStack-Request-ID", "")
+    if not given:
+        return f"req-{uuid4()}"
+    if longest and len(given) > longest:
+        message = f"request id is {len(given)} characters long, at most {longest}"
+        raise HeaderTooLong(message)
+    if _CONTROL.search(given) or not given.isascii():
+        raise Invalid("request id holds characters that no id has")
+    return given if given.startswith("req-") else f"req-{given}"
+
+
+def split_roles(text: str) -> frozenset[str]:
+    """Return the roles of a header, as ruling U-4 wants them."""
+    roles = (role.strip().lower() for role in text.split(","))
+    return frozenset(role for role in roles if role)
+
+
+def _from_headers(headers: Mapping[str, str]) -> Caller:
+    def first(*names: str) -> str | None:
+        return next((headers[name] for name in names if headers.get(name)), None)
+
+    caller = Caller(
+        user_id=first("X-User-Id", "X-User"),
+        project_id=first("X-Project-Id", "X-Tenant-Id", "X-Tenant"),
+        roles=split_roles(headers.get("X-Roles", headers.get("X-Role", ""))),
+        user_name=first("X-User-Name"),
+        project_name=first("X-Project-Name", "X-Tenant-Name"),
+        user_domain_id=first("X-User-Domain-Id"),
+        user_domain_name=first("X-User-Domain-Name"),
+        project_domain_id=first("X-Project-Domain-Id"),
+        project_domain_name=first("X-Project-Domain-Name"),
+        domain_id=first("X-Domain-Id"),
+        domain_name=first("X-Domain-Name"),
+        system_scope=first("OpenStack-System-Scope"),
+        is_admin_project=headers.get("X-Is-Admin-Project", "true").lower() == "true",
+    )
+    if headers.get("X-Service-Identity-Status") != "Confirmed":
+        return caller
+    return replace(
+        caller,
+        service_roles=split_roles(headers.get("X-Service-Roles", "")),
+        service_user_id=first("X-Service-User-Id"),
+        service_user_domain_id=first("X-Service-User-Domain-Id"),
+        service_project_id=first("X-Service-Project-Id"),
+        service_project_domain_id=first("X-Service-Project-Domain-Id"),
+    )
+
+
+#: Headers that name an identity.  Source: contract auth 1.
+IDENTITY_HEADERS = frozenset(
+    {
+        "x-identity-status",
+        "x-service-identity-status",
+        "x-is-admin-project",
+        "x-roles",
+        "x-role",
+        "x-user",
+        "x-tenant",
+        "openstack-system-scope",
+        "x-service-roles",
+        "x-domain-id",
+        "x-domain-name",
+    }
+    | {
+        f"x-{prefix}{what}{part}"
+        for prefix in ("", "service-")
+        for what in ("user", "project", "tenant")
+        for part in ("-id", "-name", "-domain-id", "-domain-name")
+    }
+)
+
+
+def _check_headers(request: Request) -> None:
+    """Refuse what a front end that does its work never sends (ruling U-3)."""
+    twice = request.headers.get(DUPLICATES_HEADER)
+    if twice:
+        raise Invalid(f"header `{twice}` came more than once")
+    for name, value in request.headers.items():
+        if name.lower() not in IDENTITY_HEADERS:
+            continue
+        if len(value) > MAX_HEADER_BYTES:
+            raise Invalid(f"header `{name}` is too long")
+        if _CONTROL.search(value):
+            raise Invalid(f"header `{name}` holds control characters")

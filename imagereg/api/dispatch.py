@@ -1,0 +1,170 @@
+"""Authenticate, find the target, pass the gate, run the view: every route, in that order.
+
+`bind` is the only place that attaches a view to a URL, and what it attaches is
+`guarded`, so a view without the gate cannot exist.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import Map, Rule
+
+from imagereg.api import problems
+from imagereg.api.auth import request_id
+from imagereg.api.bodies import has_body
+from imagereg.api.services import Call, Services
+from imagereg.api.targets import Finder
+from imagereg.errors import ImageRegError, Invalid
+from imagereg.model import Caller
+from imagereg.policy.actions import Action
+
+log = logging.getLogger(__name__)
+
+View = Callable[[Call], Response]
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of the table of every URL.
+
+    Attributes:
+        method: one of `METHODS`, or ``*`` for any.
+        action: the policy asked, on the target that ``target`` finds.
+        target: reads path and body.
+        view: what runs once the gate has opened.
+        bodyless: a request with a body is refused before anything is looked at.
+        open: answers callers without identity too.
+        head: HEAD is answered as GET is, through the same gate.
+    """
+
+    method: str
+    path: str
+    action: Action
+    target: Finder
+    view: View
+    bodyless: bool = False
+    open: bool = False
+    head: bool = False
+
+
+class _ExactRule(Rule):
+    """A rule that does not take GET for leave to answer HEAD as well."""
+
+    def __init__(self, string: str, *, head: bool = False, **options: Any) -> None:  # noqa: ANN401 - handed on
+        super().__init__(string, **options)
+        if self.methods is not None and not head:
+            self.methods.discard("HEAD")
+
+
+class _Application(Flask):
+    """Flask with nothing automatic: no static files, HEAD or OPTIONS of its own."""
+
+    url_rule_class = _ExactRule
+
+    def __init__(self) -> None:
+        super().__init__("imagereg", static_folder=None)
+        self.url_map = Map(merge_slashes=False)
+
+
+def bind(routes: Sequence[Route], services: Services) -> Flask:
+    """Return the application that answers exactly these routes."""
+    app = _Application()
+    for route in routes:
+        app.add_url_rule(
+            route.path,
+            endpoint=f"{route.method} {route.path}",
+            view_func=guarded(route, services),
+            methods=None if route.method == "*" else [route.method],
+            provide_automatic_options=False,
+            head=route.head,
+        )
+    _handle_failures(app, services)
+    return app
+
+
+def guarded(route: Route, services: Services) -> Callable[..., Response]:
+    """Return the view behind the gate."""
+
+    def enter(**ids: str) -> Response:
+        caller = Caller() if route.open else identify(services)
+        services.gate.admit(caller, route.action)
+        if route.bodyless and has_body(request):
+            raise Invalid("this request takes no body")
+        target, body = route.target(request, caller, services, ids)
+        grant = services.gate.authorize(caller, (route.action,), target)
+        return route.view(Call(grant, request, services, ids, body))
+
+    return enter
+
+
+def identify(services: Services) -> Caller:
+    """Return who calls, and note the request's id for the answer.
+
+    Raises:
+        Unauthenticated: nobody confirmed an identity.
+        HeaderTooLong, Invalid: the request id is unusable.
+    """
+    caller = services.gate.recognise(services.authenticator.identify(request))
+    g.caller = caller
+    g.request_id = request_id(request, services.max_request_id)
+    return caller
+
+
+def _handle_failures(app: Flask, services: Services) -> None:
+    """Register what turns each kind of failure into its answer."""
+
+    @app.before_request
+    def check_url() -> Response | None:
+        if request.method == "OPTIONS":
+            return Response(status=200)
+        try:
+            request.environ["PATH_INFO"].encode("latin-1").decode()
+            request.query_string.decode("ascii")
+        except UnicodeDecodeError as error:
+            raise Invalid("the URL is not UTF-8") from error
+        return None
+
+    @app.after_request
+    def add_request_id(response: Response) -> Response:
+        if "request_id" in g:
+            response.headers["X-Openstack-Request-Id"] = g.request_id
+        return response
+
+    @app.errorhandler(ImageRegError)
+    def expected(error: ImageRegError) -> Response:
+        return problems.answer(error)
+
+    @app.errorhandler(HTTPException)
+    def unrouted(error: HTTPException) -> Response:
+        try:
+            # Without identity, known and unknown paths look alike.
+            identify(services)
+        except ImageRegError as refusal:
+            return problems.answer(refusal)
+        if isinstance(error, MethodNotAllowed):
+            return _wrong_method(error.valid_methods or ())
+        if isinstance(error, NotFound):
+            known = request.method in (*METHODS, "HEAD", "OPTIONS")
+            return problems.problem(404 if known else 501, "no such resource")
+        return problems.problem(error.code or 500, "")
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        log.exception(
+            "request %s failed: %s", g.get("request_id", "-"), type(error).__name__
+        )
+        return problems.problem(500, "")
+
+
+def _wrong_method(valid: Iterable[str]) -> Response:
+    allowed = ", ".join(sorted(valid))
+    if request.method == "HEAD":
+        return Response(status=405, headers={"Allow": allowed})
+    explanation = f"the method {request.method} is not allowed for this resource"
+    return problems.problem(405, explanation, {"Allow": allowed})

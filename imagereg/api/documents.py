@@ -1,0 +1,100 @@
+"""ImageView -> the JSON record.
+
+Plain dicts, because dumping through a schema costs about four times what encoding
+the JSON does.  Only an `ImageView` comes in, so nothing unreadable can go out.
+
+Source: contract api-images 5 and 10.1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from imagereg.access import ImageView
+from imagereg.model import Location, format_time
+
+Document = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOptions:
+    """Which optional keys a record has.
+
+    Attributes:
+        direct_url: ``show_image_direct_url``.
+        locations: ``show_multiple_locations``.
+        stores: several stores are configured.
+    """
+
+    direct_url: bool = False
+    locations: bool = False
+    stores: bool = False
+
+
+def image_document(view: ImageView, options: DocumentOptions) -> Document:
+    """Return the record of an image as its caller may see it."""
+    image = view.image
+    link = f"/v2/images/{quote(image.id)}"
+    document: Document = {
+        name: "" if value is None else value for name, value in image.properties.items()
+    }
+    document.update(
+        name=image.name,
+        disk_format=image.disk_format,
+        container_format=image.container_format,
+        visibility=image.visibility,
+        size=image.size,
+        virtual_size=image.virtual_size,
+        status=image.status,
+        checksum=image.checksum,
+        protected=image.protected,
+        min_ram=image.min_ram,
+        min_disk=image.min_disk,
+        owner=image.owner,
+        os_hidden=image.os_hidden,
+        os_hash_algo=image.os_hash_algo,
+        os_hash_value=image.os_hash_value,
+        id=image.id,
+        created_at=format_time(image.created_at_us),
+        updated_at=format_time(image.updated_at_us),
+        tags=image.tags,
+        self=link,
+        file=f"{link}/file",
+        schema="/v2/schemas/image",
+    )
+    if view.locations is not None:
+        _add_locations(document, view.locations, options)
+    return document
+
+
+def page_document(
+    images: Sequence[Document], first: str, following: str | None
+) -> Document:
+    """Return the envelope of one page of a list."""
+    document: Document = {
+        "images": images,
+        "first": first,
+        "schema": "/v2/schemas/images",
+    }
+    if following is not None:
+        document["next"] = following
+    return document
+
+
+def _add_locations(
+    document: Document, locations: Sequence[Location], options: DocumentOptions
+) -> None:
+    if options.locations:
+        document["locations"] = [
+            {"url": public_url(place.url), "metadata": place.metadata}
+            for place in locations
+        ]
+    if options.direct_url and locations:
+        document["direct_url"] = public_url(locations[0].url)
+
+
+def public_url(url: str) -> str:
+    """Return a location's URL without user and password (ruling S-8)."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host))

@@ -1,0 +1,85 @@
+"""Views of image data.  Source: contract api-images 15 and 16; compute-fetch C-15."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Response
+from werkzeug.wsgi import wrap_file
+
+from imagereg.api import bodies
+from imagereg.api.services import Call
+from imagereg.images.data import Incoming
+from imagereg.images.ranges import parse_content_range, parse_range
+from imagereg.model import Image
+from imagereg.stores.driver import BlobReader, HasPath
+
+#: How much of a file that the kernel cannot send is read at a time.
+BLOCK_BYTES = 256 * 1024
+
+
+def upload(call: Call) -> Response:
+    """Take an image's data."""
+    incoming = Incoming(bodies.chunks(call.request), expected_size=call.body)
+    call.services.data.upload(call.grant, incoming)
+    return Response(status=204)
+
+
+def download(call: Call) -> Response:
+    """Send an image's data, or one range of them."""
+    part: list[range] = []
+    reader = call.services.data.open(call.grant, _chooser(call, part))
+    if reader is None:
+        response = Response(status=204)
+        del response.headers["Content-Type"]
+        return response
+    image = call.grant.image
+    response = Response(
+        _body(call, reader),
+        200,
+        mimetype="application/octet-stream",
+        direct_passthrough=True,
+    )
+    response.call_on_close(reader.close)
+    response.content_length = reader.size
+    _describe(response, image)
+    if part:
+        size = image.size if image.size is not None else part[0].stop
+        response.status_code = 206
+        response.headers["Content-Range"] = (
+            f"bytes {part[0].start}-{part[0].stop - 1}/{size}"
+        )
+    return response
+
+
+def _body(call: Call, reader: BlobReader) -> Any:  # noqa: ANN401 - the server's own wrapper type
+    """Return what to send; a plain file goes out by the server's ``sendfile``."""
+    if isinstance(reader, HasPath):
+        return wrap_file(call.request.environ, reader, BLOCK_BYTES)  # type: ignore[arg-type] # a reader is as much of a file as the wrapper uses
+    return reader
+
+
+def _describe(response: Response, image: Image) -> None:
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if image.checksum:
+        response.headers["Content-MD5"] = image.checksum
+    if image.os_hash_algo and image.os_hash_value:
+        response.headers["ETag"] = f'"{image.os_hash_algo}:{image.os_hash_value}"'
+
+
+def _chooser(call: Call, part: list[range]) -> Callable[[int], range] | None:
+    """Return what picks the range that the headers ask for; it is kept in ``part``."""
+    headers = call.request.headers
+    if "Range" in headers:
+        parse = partial(parse_range, headers["Range"])
+    elif "Content-Range" in headers:
+        parse = partial(parse_content_range, headers["Content-Range"])
+    else:
+        return None
+
+    def choose(size_bytes: int) -> range:
+        part[:] = [parse(size_bytes)]
+        return part[0]
+
+    return choose

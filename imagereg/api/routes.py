@@ -1,0 +1,80 @@
+"""The table of every URL: method, path, policy, target, view.
+
+`action` has no default, so a route that names none is refused by the type checker.
+Discovery and health have an action too, whose rule is always ``@``.
+
+Source: contract api-images 3.
+"""
+
+from imagereg.api import discovery, image_data, images, tags, targets
+from imagereg.api.dispatch import Route
+from imagereg.policy.actions import Action
+
+IMAGES = "/v2/images"
+IMAGE = "/v2/images/<image_id>"
+FILE = f"{IMAGE}/file"
+TAG = f"{IMAGE}/tags/<tag>"
+
+ROUTES = (
+    Route("*", "/", Action.DISCOVER, targets.nothing, discovery.choices, open=True),
+    Route(
+        "*",
+        "/versions",
+        Action.DISCOVER,
+        targets.nothing,
+        discovery.versions,
+        open=True,
+    ),
+    Route("*", "/v2", Action.DISCOVER, targets.nothing, discovery.redirect, open=True),
+    Route(
+        "GET",
+        "/healthcheck",
+        Action.DISCOVER,
+        targets.nothing,
+        discovery.health,
+        open=True,
+        head=True,
+    ),
+    Route(
+        "GET",
+        "/v2/schemas/<path:name>",
+        Action.DISCOVER,
+        targets.nothing,
+        discovery.schema,
+        bodyless=True,
+    ),
+    Route(
+        "GET",
+        "/v2/info/import",
+        Action.DISCOVER,
+        targets.nothing,
+        discovery.import_info,
+        bodyless=True,
+    ),
+    Route("POST", IMAGES, Action.ADD_IMAGE, targets.proposed, images.create),
+    Route("GET", IMAGES, Action.GET_IMAGES, targets.collection, images.index),
+    Route("GET", IMAGE, Action.GET_IMAGE, targets.stored, images.show, bodyless=True),
+    Route("PATCH", IMAGE, Action.MODIFY_IMAGE, targets.patched, images.update),
+    Route(
+        "DELETE",
+        IMAGE,
+        Action.DELETE_IMAGE,
+        targets.stored,
+        images.delete,
+        bodyless=True,
+    ),
+    Route("PUT", FILE, Action.UPLOAD_IMAGE, targets.uploaded, image_data.upload),
+    Route(
+        "GET",
+        FILE,
+        Action.DOWNLOAD_IMAGE,
+        targets.stored,
+        image_data.download,
+        bodyless=True,
+        head=True,
+    ),
+    Route("PUT", TAG, Action.MODIFY_IMAGE, targets.stored, tags.add, bodyless=True),
+    Route(
+        "DELETE", TAG, Action.MODIFY_IMAGE, targets.stored, tags.remove, bodyless=True
+    ),
+)

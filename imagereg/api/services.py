@@ -1,0 +1,82 @@
+"""Everything a request can reach, made once by `app.py`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Request
+
+from imagereg.access import Gate, Grant
+from imagereg.api.auth import Authenticator
+from imagereg.api.documents import DocumentOptions
+from imagereg.api.schemas import ImageBodies
+from imagereg.db.images import ImageRepository
+from imagereg.images.catalog import Catalog
+from imagereg.images.data import ImageData
+from imagereg.images.metadata import Metadata
+from imagereg.images.tags import Tags
+
+#: Core fields of `NewImage.fields`.
+FIELDS = frozenset(
+    {
+        "name",
+        "visibility",
+        "protected",
+        "os_hidden",
+        "container_format",
+        "disk_format",
+        "min_disk",
+        "min_ram",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts that views and the dispatcher work with.
+
+    Attributes:
+        max_body_bytes: the longest JSON body.
+        max_request_id: the longest request id, in characters; 0 is no limit.
+        page_default: rows of a list page when the client names no limit.
+        page_max: rows of a list page at most.
+        public_endpoint: base URL of the versions document, or None for the request's.
+        versions: pairs of minor version id and status, in the order of the document.
+        import_methods: what the header of a create names.
+        documents: schema documents by path below ``/v2/schemas/``.
+    """
+
+    authenticator: Authenticator
+    gate: Gate
+    images: ImageRepository
+    catalog: Catalog
+    metadata: Metadata
+    data: ImageData
+    tags: Tags
+    bodies: ImageBodies
+    options: DocumentOptions
+    max_body_bytes: int
+    max_request_id: int
+    page_default: int
+    page_max: int
+    public_endpoint: str | None
+    versions: tuple[tuple[str, str], ...]
+    import_methods: tuple[str, ...]
+    schemas: Mapping[str, Mapping[str, Any]]
+    fields: frozenset[str] = FIELDS
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that has passed the gate.
+
+    Attributes:
+        ids: parts of the path.
+        body: what finding the target read already.
+    """
+
+    grant: Grant
+    request: Request
+    services: Services
+    ids: Mapping[str, str]
+    body: Any

@@ -1,0 +1,147 @@
+"""Path and body of a request -> what the gate judges.
+
+Whatever must be refused before an image is even looked for is refused here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from flask import Request
+
+from imagereg.api import bodies, json_patch
+from imagereg.errors import Invalid, UnsupportedMedia
+from imagereg.images.metadata import NewImage
+from imagereg.images.patch import PatchOperation
+from imagereg.model import Caller, Visibility
+from imagereg.policy.actions import Action
+from imagereg.targets import NoTarget, OwnProject, ProposedImage, StoredImage, Target
+
+if TYPE_CHECKING:
+    from imagereg.api.services import Services
+
+#: Request, caller and path parts -> the target, and what was read from the body.
+Finder = Callable[
+    [Request, Caller, "Services", Mapping[str, str]], tuple[Target, object]
+]
+
+_PUBLISHING: Mapping[object, tuple[Action, ...]] = {
+    Visibility.PUBLIC: (Action.PUBLICIZE_IMAGE,),
+    Visibility.COMMUNITY: (Action.COMMUNITIZE_IMAGE,),
+}
+
+
+def nothing(
+    request: Request,
+    caller: Caller,
+    services: "Services",
+    ids: Mapping[str, str],
+) -> tuple[Target, object]:
+    """Return the target of documents that are the same for everyone."""
+    return NoTarget(), None
+
+
+def collection(
+    request: Request,
+    caller: Caller,
+    services: "Services",
+    ids: Mapping[str, str],
+) -> tuple[Target, object]:
+    """Return what the caller's project can see, as a whole."""
+    return OwnProject(), None
+
+
+def stored(
+    request: Request,
+    caller: Caller,
+    services: "Services",
+    ids: Mapping[str, str],
+) -> tuple[Target, object]:
+    """Return the image that the path names."""
+    return _find(caller, services, ids), None
+
+
+def proposed(
+    request: Request,
+    caller: Caller,
+    services: "Services",
+    ids: Mapping[str, str],
+) -> tuple[Target, NewImage]:
+    """Return the image that the body proposes.
+
+    Source: contract api-images 9, the checks before ``add_image``.
+    """
+    document = bodies.json_document(request, services.max_body_bytes)
+    loaded = services.bodies.check_new(document)
+    owner = loaded.pop("owner") or None if "owner" in loaded else caller.project_id
+    new = NewImage(
+        id=loaded.pop("id", None),
+        owner=owner,
+        tags=loaded.pop("tags", ()),
+        fields={n: loaded.pop(n) for n in list(loaded) if n in services.fields},
+        properties=loaded,
+    )
+    visibility = str(new.fields.get("visibility", Visibility.PRIVATE))
+    asks = (Action.ADD_IMAGE, *_PUBLISHING.get(visibility, ()))
+    return ProposedImage(asks, owner, visibility), new
+
+
+def patched(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, tuple[PatchOperation, ...]]:
+    """Return the image that the path names, and what the body wants done to it.
+
+    Source: contract api-images 12.3; policy 6.
+    """
+    content_type = request.headers.get("Content-Type", "")
+    json_patch.media_type(content_type)
+    document = bodies.json_document(request, services.max_body_bytes)
+    operations = json_patch.parse(content_type, document, services.bodies)
+    found = _find(caller, services, ids)
+    return StoredImage(found.image, found.membership, _asks(operations)), operations
+
+
+def uploaded(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, int | None]:
+    """Return the image that the path names, and the size that the headers announce.
+
+    Source: contract api-images 15.1 and 15.2.
+    """
+    content_type = request.headers.get("Content-Type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
+        message = f"content type `{content_type}` is not application/octet-stream"
+        raise UnsupportedMedia(message)
+    return _find(caller, services, ids), _announced(request)
+
+
+def _find(caller: Caller, services: "Services", ids: Mapping[str, str]) -> StoredImage:
+    return StoredImage(*services.images.get(ids["image_id"], caller.project_id))
+
+
+def _asks(operations: tuple[PatchOperation, ...]) -> tuple[Action, ...]:
+    """Return the actions that operations need, in their order.
+
+    An empty PATCH changes nothing and needs what showing the image needs.
+    """
+    asked: dict[Action, None] = {}
+    for operation in operations:
+        if operation.name == "locations":
+            removes = operation.op == "remove"
+            asked[
+                Action.DELETE_IMAGE_LOCATION if removes else Action.SET_IMAGE_LOCATION
+            ] = None
+            continue
+        if operation.name == "visibility":
+            for action in _PUBLISHING.get(operation.value, ()):
+                asked[action] = None
+        asked[Action.MODIFY_IMAGE] = None
+    return tuple(asked) or (Action.GET_IMAGE,)
+
+
+def _announced(request: Request) -> int | None:
+    header = request.headers.get("X-OpenStack-Image-Size")
+    if header is None:
+        return None if bodies.is_chunked(request) else request.content_length or 0
+    if not header.isascii() or not header.isdigit() or len(header) > 20:
+        raise Invalid("header `X-OpenStack-Image-Size` must be a whole number")
+    return int(header) or None

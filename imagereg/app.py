@@ -1,0 +1,182 @@
+"""The only place where the parts meet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from flask import Flask
+
+from imagereg.access import Gate
+from imagereg.api.auth import Authenticator, NoAuth, TrustedHeaders
+from imagereg.api.dispatch import bind
+from imagereg.api.documents import DocumentOptions
+from imagereg.api.negotiation import Negotiation, advertised
+from imagereg.api.routes import ROUTES
+from imagereg.api.schema_documents import schema_documents
+from imagereg.api.schemas import ImageBodies, image_schema
+from imagereg.api.services import Services
+from imagereg.db.engine import Engine
+from imagereg.db.images import ImageRepository
+from imagereg.db.schema import prepare
+from imagereg.db.uploads import UploadRepository
+from imagereg.errors import ConfigurationError
+from imagereg.images.catalog import Catalog
+from imagereg.images.data import ImageData
+from imagereg.images.limits import Limits
+from imagereg.images.metadata import Metadata
+from imagereg.images.recovery import Recovery, worker_name
+from imagereg.images.removal import Removal
+from imagereg.images.tags import Tags
+from imagereg.policy.enforcer import Enforcer
+from imagereg.protection.guard import PropertyGuard
+from imagereg.protection.rules import PolicyFacts
+from imagereg.settings import Settings
+from imagereg.stores.catalog import StoreCatalog
+from imagereg.stores.formats import FormatRules
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry that is ready to serve.
+
+    Attributes:
+        app: the WSGI application.
+        recovery: clears away what crashed processes left, at start and now and then.
+        engine: the database; close it before the process forks.
+    """
+
+    app: Flask
+    recovery: Recovery
+    engine: Engine
+
+
+def create_app(settings: Settings) -> Registry:
+    """Put a registry together from its settings; the database is made or migrated.
+
+    Raises:
+        ConfigurationError: with every fault that the parts find.
+    """
+    faults: list[str] = []
+    gate = _collect(faults, lambda: _gate(settings))
+    stores = _collect(faults, lambda: StoreCatalog.from_settings(settings))
+    authenticator = _collect(faults, lambda: _authenticator(settings))
+    engine = _collect(faults, lambda: _engine(settings))
+    if gate is None or stores is None or authenticator is None or engine is None:
+        raise ConfigurationError(faults)
+    services = _services(settings, gate, authenticator, stores, engine)
+    app = bind(ROUTES, services)
+    app.wsgi_app = Negotiation(  # type: ignore[method-assign] # as Flask's documentation does it
+        app.wsgi_app, [name for name, _ in services.versions]
+    )
+    removal = Removal(ImageRepository(engine), stores)
+    recovery = Recovery(UploadRepository(engine), stores, removal, worker_name)
+    return Registry(app, recovery, engine)
+
+
+def _collect(faults: list[str], make: Callable[[], Part]) -> Part | None:
+    """Return what ``make`` makes; its faults join the others, to be told at once."""
+    try:
+        return make()
+    except ConfigurationError as error:
+        faults += error.faults
+        return None
+
+
+def _gate(settings: Settings) -> Gate:
+    wanted = settings.oslo_policy
+    policy = Enforcer.from_files(
+        wanted.policy_file,
+        wanted.policy_dirs,
+        default_rule=wanted.policy_default_rule,
+        enforce_new_defaults=wanted.enforce_new_defaults,
+    )
+
+    def check_policy(rule: str) -> PolicyFacts:
+        compiled = policy.rules.compile(rule if ":" in rule else f"rule:{rule}")
+        return PolicyFacts(compiled.fields)
+
+    guard = PropertyGuard.from_file(
+        settings.default.property_protection_file,
+        settings.default.property_protection_rule_format,
+        check_policy,
+    )
+    shown = (
+        settings.default.show_image_direct_url
+        or settings.default.show_multiple_locations
+        or settings.multi_store
+    )
+    return Gate(policy, guard, shows_locations=shown)
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    flavor = settings.paste_deploy.flavor
+    if flavor == "":
+        return NoAuth(headers=settings.imagereg.noauth_headers)
+    if flavor == "trusted-headers":
+        return TrustedHeaders(
+            settings.imagereg.trusted_proxies,
+            allow_anonymous=settings.default.allow_anonymous_access,
+        )
+    fault = f"[paste_deploy] flavor: {flavor} is not supported by this version"
+    raise ConfigurationError([fault])
+
+
+def _engine(settings: Settings) -> Engine:
+    engine = Engine.connect(
+        settings.database.connection,
+        synchronous=settings.database.sqlite_synchronous,
+    )
+    prepare(engine)
+    return engine
+
+
+def _services(
+    settings: Settings,
+    gate: Gate,
+    authenticator: Authenticator,
+    stores: StoreCatalog,
+    engine: Engine,
+) -> Services:
+    base, formats = settings.default, settings.image_format
+    images, uploads = ImageRepository(engine), UploadRepository(engine)
+    limits = Limits(
+        tags=base.image_tag_quota,
+        properties=base.image_property_quota,
+        members=base.image_member_quota,
+        size_bytes=base.image_size_cap,
+    )
+    rules = FormatRules(
+        require_match=formats.require_image_format_match,
+        vmdk_allowed_types=formats.vmdk_allowed_types,
+        gpt_nonfatal=formats.gpt_safety_checks_nonfatal,
+    )
+    schema = image_schema(formats.disk_formats, formats.container_formats)
+    return Services(
+        authenticator=authenticator,
+        gate=gate,
+        images=images,
+        catalog=Catalog(images),
+        metadata=Metadata(images, limits, Removal(images, stores)),
+        data=ImageData(
+            images, uploads, stores, limits, rules, base.hashing_algorithm, worker_name
+        ),
+        tags=Tags(images, limits),
+        bodies=ImageBodies(schema),
+        options=DocumentOptions(
+            direct_url=base.show_image_direct_url,
+            locations=base.show_multiple_locations,
+            stores=settings.multi_store,
+        ),
+        max_body_bytes=settings.oslo_middleware.max_request_body_size,
+        max_request_id=base.max_request_id_length,
+        page_default=base.limit_param_default,
+        page_max=base.api_limit_max,
+        public_endpoint=base.public_endpoint,
+        versions=advertised(
+            cache=base.image_cache_dir is not None, several_stores=settings.multi_store
+        ),
+        import_methods=base.enabled_import_methods,
+        schemas=schema_documents(formats.disk_formats, formats.container_formats),
+    )

@@ -1,0 +1,73 @@
+"""`imagereg serve`: run the server."""
+
+from pathlib import Path
+
+import click
+
+from imagereg.errors import ConfigurationError
+from imagereg.settings import load_settings
+
+DEFAULT_HOST = "127.0.0.1"
+
+
+@click.command()
+@click.option(
+    "--config",
+    "--config-file",
+    "config_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Configuration file, in the form of glance-api.conf; repeatable.",
+)
+@click.option("--host", help="Address to listen on.  [default: bind_host, 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port.  [default: 9292]")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes.  [default: one per core]"
+)
+@click.option(
+    "--grace",
+    "grace_s",
+    type=click.IntRange(0),
+    default=3600,
+    show_default=True,
+    help="Seconds that running transfers get after SIGTERM.",
+)
+def serve(
+    config_files: tuple[Path, ...],
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    grace_s: int,
+) -> None:
+    """Run the server in the foreground.
+
+    Without a configuration file it keeps everything under ./state, asks nobody for
+    an identity and listens on the loopback address alone.
+    """
+    settings = load_settings(config_files)
+    # Imported here, so that a faulty configuration is told without loading a server.
+    from imagereg.app import create_app
+    from imagereg.server import Listen, check_exposure
+    from imagereg.server import serve as run
+    from imagereg.telemetry import configure_logging
+
+    configure_logging(settings)
+    address = host or settings.default.bind_host or DEFAULT_HOST
+    faults: list[str] = []
+    try:
+        check_exposure(settings, address)
+    except ConfigurationError as error:
+        faults += error.faults
+    try:
+        registry = create_app(settings)
+    except ConfigurationError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigurationError(faults)
+    listen = Listen(
+        address,
+        settings.default.bind_port if port is None else port,
+        workers or settings.default.workers,
+        grace_s,
+    )
+    run(registry, settings, listen)

@@ -1,0 +1,303 @@
+"""Images in the database: find, list, add, change, delete.
+
+Only changed columns and rows are written, so a PATCH during an upload and PATCHes
+of different keys all survive (D-18).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+from peewee import IntegrityError
+
+from imagereg.access import ApprovedChanges, ApprovedImage
+from imagereg.db.engine import Engine
+from imagereg.db.listing import ListQuery, page_sql
+from imagereg.db.models import (
+    HEAD,
+    CondemnedRow,
+    ImageRow,
+    LocationRow,
+    MemberRow,
+    PropertyRow,
+    TagRow,
+    TombstoneRow,
+)
+from imagereg.db.rows import COLUMNS, SELECT, build
+from imagereg.errors import (
+    Duplicate,
+    ImageNotFound,
+    ImageProtected,
+    StaleImage,
+    TooLarge,
+)
+from imagereg.model import Image, Location, MemberStatus, Status, now_us
+
+Found = tuple[Image, MemberStatus | None]
+
+
+class ImageRepository:
+    """Rows in, frozen values out."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find(self, image_id: str, project_id: str | None) -> Found | None:
+        """Return an image and the project's membership of it, or None.
+
+        Images that wait for their deletion are not found by anyone.
+        """
+        sql = f"{SELECT} FROM images AS i WHERE i.id = ? AND i.status <> ?"
+        rows = self._engine.rows(
+            sql, (project_id or "", image_id, Status.PENDING_DELETE.value)
+        )
+        return build(rows[0]) if rows else None
+
+    def get(self, image_id: str, project_id: str | None) -> Found:
+        """Return an image and the project's membership of it.
+
+        Raises:
+            ImageNotFound: there is none.
+        """
+        found = self.find(image_id, project_id)
+        if found is None:
+            raise ImageNotFound(image_id)
+        return found
+
+    def page(self, query: ListQuery) -> list[Found]:
+        """Return one page, in order, with one statement."""
+        statement = page_sql(query)
+        if statement is None:
+            return []
+        return [build(row) for row in self._engine.rows(*statement)]
+
+    def add(self, approved: ApprovedImage) -> None:
+        """Store a new image.
+
+        Raises:
+            Duplicate: the id is in use, or was once.
+        """
+        image = approved.image
+        try:
+            with self._engine.transaction():
+                if self._engine.rows(
+                    "SELECT 1 FROM image_tombstones WHERE id = ?", (image.id,)
+                ):
+                    raise Duplicate(f"image id `{image.id}` is taken")
+                ImageRow.insert(_columns(image)).execute(self._engine.peewee)
+                self._add_properties(image.id, image.properties)
+                self._add_tags(image.id, image.tags)
+        except IntegrityError as error:
+            raise Duplicate(f"image id `{image.id}` is taken") from error
+
+    def update(self, approved: ApprovedChanges) -> None:
+        """Write approved changes, if what they were approved on still holds.
+
+        Raises:
+            StaleImage: a property appeared or vanished since, or the image did.
+        """
+        changes, before = approved.changes, approved.before
+        with self._engine.transaction():
+            self._touch(before, changes.fields)
+            present = before.properties.keys()
+            for name in changes.removed:
+                self._expect(self._delete_property(before.id, name), before.id)
+            for name, value in changes.properties.items():
+                if name in present and name not in changes.removed:
+                    self._expect(self._set_property(before.id, name, value), before.id)
+            self._insert_new(before, changes.properties, changes.removed)
+            if changes.tags is not None:
+                TagRow.delete().where(TagRow.image_id == before.id).execute(
+                    self._engine.peewee
+                )
+                self._add_tags(before.id, changes.tags)
+
+    def add_tag(self, image_id: str, tag: str, quota: int) -> None:
+        """Add one tag; a tag that is there already stays.
+
+        Raises:
+            ImageNotFound: the image went away.
+            TooLarge: the image has ``quota`` tags; a negative quota is none.
+        """
+        with self._engine.transaction():
+            tags = self._engine.rows(
+                "SELECT tag FROM image_tags WHERE image_id = ?", (image_id,)
+            )
+            fresh = (tag,) not in tags
+            if fresh and 0 <= quota < len(tags) + 1:
+                message = (
+                    f"the limit of tags has been exceeded: attempted {len(tags) + 1}, "
+                    f"maximum {quota}"
+                )
+                raise TooLarge(message)
+            self._stamp(image_id)
+            if fresh:
+                self._add_tags(image_id, (tag,))
+
+    def remove_tag(self, image_id: str, tag: str) -> bool:
+        """Remove one tag; return False if it was not there."""
+        with self._engine.transaction():
+            removed: int = (
+                TagRow.delete()
+                .where(TagRow.image_id == image_id, TagRow.tag == tag)
+                .execute(self._engine.peewee)
+            )
+            if removed:
+                self._stamp(image_id)
+        return bool(removed)
+
+    def move(self, image_id: str, before: Status, after: Status) -> bool:
+        """Change the status by compare-and-set; return False if it was another one."""
+        with self._engine.transaction():
+            moved: int = (
+                ImageRow.update(status=after.value, updated_at_us=now_us())
+                .where(ImageRow.id == image_id, ImageRow.status == before.value)
+                .execute(self._engine.peewee)
+            )
+        return bool(moved)
+
+    def delete(self, image_id: str) -> tuple[Location, ...]:
+        """Delete the record and condemn its bytes, in one transaction.
+
+        The caller removes the bytes afterwards and reports with `forget`.
+
+        Raises:
+            ImageNotFound: somebody else deleted it.
+            ImageProtected: somebody protected it meanwhile.
+        """
+        database = self._engine.peewee
+        with self._engine.transaction():
+            image = self.get(image_id, None)[0]
+            if image.protected:
+                raise ImageProtected(f"image {image_id} is protected from deletion")
+            for location in image.locations:
+                CondemnedRow.insert(
+                    image_id=image_id,
+                    url=location.url,
+                    store=location.store,
+                    since_us=now_us(),
+                ).execute(database)
+            for table in (PropertyRow, TagRow, MemberRow, LocationRow):
+                table.delete().where(table.image_id == image_id).execute(database)
+            ImageRow.delete().where(ImageRow.id == image_id).execute(database)
+            TombstoneRow.insert(
+                id=image_id, owner=image.owner, deleted_at_us=now_us()
+            ).execute(database)
+        return image.locations
+
+    def condemned(self) -> Sequence[tuple[str, Location]]:
+        """Return the bytes that stores have yet to give up, by image id."""
+        rows = self._engine.rows(
+            "SELECT image_id, url, store FROM condemned_locations ORDER BY since_us"
+        )
+        return [
+            (str(image_id), Location(url=str(url), store=None if s is None else str(s)))
+            for image_id, url, s in rows
+        ]
+
+    def forget(self, image_id: str, location: Location) -> None:
+        """Note that condemned bytes are gone from their store."""
+        with self._engine.transaction():
+            CondemnedRow.delete().where(
+                CondemnedRow.image_id == image_id, CondemnedRow.url == location.url
+            ).execute(self._engine.peewee)
+
+    def has_live_location(self, url: str) -> bool:
+        """Return whether any image's bytes lie at ``url``."""
+        return bool(
+            self._engine.rows("SELECT 1 FROM image_locations WHERE url = ?", (url,))
+        )
+
+    def _touch(self, before: Image, fields: Mapping[str, object]) -> None:
+        """Write core fields and the time; formats change only as they were seen."""
+        values = {name: _plain(value) for name, value in fields.items()}
+        where = [ImageRow.id == before.id]
+        if "disk_format" in values or "container_format" in values:
+            where.append(ImageRow.status == before.status.value)
+        written: int = (
+            ImageRow.update(updated_at_us=now_us(), **values)
+            .where(*where)
+            .execute(self._engine.peewee)
+        )
+        self._expect(written, before.id)
+
+    def _stamp(self, image_id: str) -> None:
+        written: int = (
+            ImageRow.update(updated_at_us=now_us())
+            .where(ImageRow.id == image_id)
+            .execute(self._engine.peewee)
+        )
+        if not written:
+            raise ImageNotFound(image_id)
+
+    def _expect(self, written: int, image_id: str) -> None:
+        if not written:
+            raise StaleImage(f"image {image_id} was changed by somebody else")
+
+    def _insert_new(
+        self, before: Image, properties: Mapping[str, object], removed: frozenset[str]
+    ) -> None:
+        fresh = {
+            name: value
+            for name, value in properties.items()
+            if name not in before.properties or name in removed
+        }
+        try:
+            self._add_properties(before.id, fresh)
+        except IntegrityError as error:
+            message = f"image {before.id} was changed by somebody else"
+            raise StaleImage(message) from error
+
+    def _add_properties(self, image_id: str, properties: Mapping[str, object]) -> None:
+        if properties:
+            rows = [
+                {"image_id": image_id, "name": name, **_value(value)}
+                for name, value in properties.items()
+            ]
+            PropertyRow.insert_many(rows).execute(self._engine.peewee)
+
+    def _set_property(self, image_id: str, name: str, value: object) -> int:
+        written: int = (
+            PropertyRow.update(_value(value))
+            .where(PropertyRow.image_id == image_id, PropertyRow.name == name)
+            .execute(self._engine.peewee)
+        )
+        return written
+
+    def _delete_property(self, image_id: str, name: str) -> int:
+        deleted: int = (
+            PropertyRow.delete()
+            .where(PropertyRow.image_id == image_id, PropertyRow.name == name)
+            .execute(self._engine.peewee)
+        )
+        return deleted
+
+    def _add_tags(self, image_id: str, tags: Sequence[str]) -> None:
+        if tags:
+            rows = [{"image_id": image_id, "tag": tag} for tag in tags]
+            TagRow.insert_many(rows).execute(self._engine.peewee)
+
+
+def location_row(image_id: str, location: Location) -> dict[str, object]:
+    """Return the columns of a new location."""
+    return {
+        "image_id": image_id,
+        "url": location.url,
+        "metadata": orjson.dumps(location.metadata).decode(),
+        "store": location.store,
+    }
+
+
+def _columns(image: Image) -> dict[str, object]:
+    return {column: _plain(getattr(image, column)) for column in COLUMNS}
+
+
+def _plain(value: object) -> object:
+    """Return an enum's text, anything else as it is: drivers adapt exact types only."""
+    return str(value) if isinstance(value, str) else value
+
+
+def _value(value: object) -> dict[str, object]:
+    if value is None:
+        return {"value": None, "head": None}
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return {"value": text, "head": text[:HEAD]}

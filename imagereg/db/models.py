@@ -1,0 +1,192 @@
+"""The tables.
+
+Times are microseconds since 1970 in UTC, because every engine stores and orders
+integers alike.  A deleted image leaves a tombstone for ever, so that its id never
+comes back with other content.
+"""
+
+from typing import ClassVar
+
+from peewee import (
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    CompositeKey,
+    FixedCharField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+#: How much of a property's value its index covers, in characters.
+HEAD = 128
+
+
+class ImageRow(Model):
+    """One image.  Source: contract api-images 5."""
+
+    id = FixedCharField(max_length=36, primary_key=True)
+    name = CharField(max_length=255, null=True)
+    status = CharField(max_length=16)
+    visibility = CharField(max_length=16)
+    owner = CharField(max_length=255, null=True)
+    protected = BooleanField(default=False)
+    os_hidden = BooleanField(default=False)
+    container_format = CharField(max_length=32, null=True)
+    disk_format = CharField(max_length=32, null=True)
+    min_disk = BigIntegerField(default=0)
+    min_ram = BigIntegerField(default=0)
+    size = BigIntegerField(null=True)
+    virtual_size = BigIntegerField(null=True)
+    checksum = CharField(max_length=32, null=True)
+    os_hash_algo = CharField(max_length=64, null=True)
+    os_hash_value = CharField(max_length=128, null=True)
+    created_at_us = BigIntegerField()
+    updated_at_us = BigIntegerField()
+
+    class Meta:
+        """Table name; the indexes of lists are in `listing.py`."""
+
+        table_name = "images"
+
+
+class TombstoneRow(Model):
+    """An id that was used, and may never be used again."""
+
+    id = FixedCharField(max_length=36, primary_key=True)
+    owner = CharField(max_length=255, null=True)
+    deleted_at_us = BigIntegerField()
+
+    class Meta:
+        """Found by id alone."""
+
+        table_name = "image_tombstones"
+        without_rowid = True
+
+
+class PropertyRow(Model):
+    """One custom property.  ``head`` is the part of the value that is indexed."""
+
+    image_id = FixedCharField(max_length=36)
+    name = CharField(max_length=255)
+    value = TextField(null=True)
+    head = CharField(max_length=HEAD, null=True)
+
+    class Meta:
+        """Found by image, and by name and value for list filters."""
+
+        table_name = "image_properties"
+        primary_key = CompositeKey("image_id", "name")
+        indexes: ClassVar = ((("name", "head", "image_id"), False),)
+        without_rowid = True
+
+
+class TagRow(Model):
+    """One tag of one image."""
+
+    image_id = FixedCharField(max_length=36)
+    tag = CharField(max_length=255)
+
+    class Meta:
+        """Found by image, and by tag for list filters."""
+
+        table_name = "image_tags"
+        primary_key = CompositeKey("image_id", "tag")
+        indexes: ClassVar = ((("tag", "image_id"), False),)
+        without_rowid = True
+
+
+class MemberRow(Model):
+    """One project that an image is shared with."""
+
+    image_id = FixedCharField(max_length=36)
+    member_id = CharField(max_length=255)
+    status = CharField(max_length=16)
+    created_at_us = BigIntegerField()
+    updated_at_us = BigIntegerField()
+
+    class Meta:
+        """Found by image, and by member for lists of what is shared."""
+
+        table_name = "image_members"
+        primary_key = CompositeKey("image_id", "member_id")
+        indexes: ClassVar = ((("member_id", "status", "image_id"), False),)
+        without_rowid = True
+
+
+class LocationRow(Model):
+    """Where bytes of an image lie."""
+
+    image_id = FixedCharField(max_length=36, index=True)
+    url = TextField()
+    metadata = TextField(default="{}")
+    store = CharField(max_length=255, null=True)
+
+    class Meta:
+        """Found by image."""
+
+        table_name = "image_locations"
+
+
+class CondemnedRow(Model):
+    """Bytes whose image or location is gone, and which a store has yet to give up.
+
+    Written in the transaction that removes the location, deleted when the store has
+    removed the object, so a store that is down never blocks a DELETE (ruling S-10).
+    """
+
+    image_id = FixedCharField(max_length=36)
+    url = TextField()
+    store = CharField(max_length=255, null=True)
+    since_us = BigIntegerField()
+
+    class Meta:
+        """A short list that is read as a whole."""
+
+        table_name = "condemned_locations"
+
+
+class UploadRow(Model):
+    """One upload that is under way: who runs it, and what it has reserved.
+
+    The row stands as long as bytes may lie in the store that no location knows.
+    ``beat_at_us`` is renewed while data flows, so another node can tell that this
+    one is gone.
+    """
+
+    image_id = FixedCharField(max_length=36, primary_key=True)
+    worker = CharField(max_length=255)
+    store = CharField(max_length=255)
+    owner = CharField(max_length=255, null=True)
+    reserved = BigIntegerField(default=0)
+    beat_at_us = BigIntegerField()
+
+    class Meta:
+        """Few rows at any time: no index but the key."""
+
+        table_name = "uploads"
+
+
+class SchemaRow(Model):
+    """Which version of these tables the database has."""
+
+    version = IntegerField(primary_key=True)
+    applied_at_us = BigIntegerField()
+
+    class Meta:
+        """One row per applied step."""
+
+        table_name = "schema_versions"
+
+
+TABLES: tuple[type[Model], ...] = (
+    ImageRow,
+    TombstoneRow,
+    PropertyRow,
+    TagRow,
+    MemberRow,
+    LocationRow,
+    CondemnedRow,
+    UploadRow,
+    SchemaRow,
+)

@@ -1,0 +1,199 @@
+"""Upload and download image data.
+
+An image becomes ``active`` only after its bytes are durable: the store syncs and
+renames, then one transaction records size, hashes and location.  Whatever fails
+before that leaves the image ``queued`` with no bytes kept.
+
+Source: contract api-images 8, 15 and 16; stores 1 and S-1 to S-3.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from imagereg.access import Grant
+from imagereg.db.images import ImageRepository
+from imagereg.db.uploads import UploadRepository
+from imagereg.errors import (
+    BlobNotFound,
+    Forbidden,
+    Gone,
+    ImageRegError,
+    Invalid,
+    StatusConflict,
+    TooLarge,
+)
+from imagereg.images.limits import Limits
+from imagereg.model import Image, Location, Status
+from imagereg.stores.catalog import StoreCatalog
+from imagereg.stores.driver import BlobReader
+from imagereg.stores.formats import FormatRules, Inspector
+from imagereg.stores.store import Store, StoredBlob, UploadPlan
+
+log = logging.getLogger(__name__)
+
+#: How often an upload under way says in the journal that it lives, in seconds.
+BEAT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A body on its way in.
+
+    Attributes:
+        chunks: the bytes; raises `TransferBroken` if they do not end properly.
+        expected_size: bytes announced by a header or Content-Length; None unknown.
+    """
+
+    chunks: Iterable[bytes]
+    expected_size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    """The use cases, bound to what they work on.
+
+    Attributes:
+        worker: names this process for the journal of uploads.
+    """
+
+    images: ImageRepository
+    uploads: UploadRepository
+    stores: StoreCatalog
+    limits: Limits
+    formats: FormatRules
+    hash_algorithm: str
+    worker: Callable[[], str]
+
+    def upload(self, grant: Grant, incoming: Incoming) -> None:
+        """Store the data of a ``queued`` image and make it ``active``.
+
+        Raises:
+            StatusConflict: the image is not ``queued``, or others upload to it.
+            Invalid: its formats are not set, or the body is not as announced.
+            TooLarge: over the cap, or the store is full.
+            UnsafeContent: the bytes are not what ``disk_format`` says.
+            Gone: the image was deleted meanwhile.
+            StoreUnavailable: the store cannot be written.
+        """
+        image = grant.image
+        check_may_receive(image)
+        self._check_announced(incoming.expected_size)
+        store = self.stores.default
+        reserved = incoming.expected_size or 0
+        if not self.uploads.begin(image, self.worker(), store.id, reserved):
+            raise StatusConflict(f"image {image.id} is receiving data already")
+        with self._undone(image.id):
+            stored = store.add(
+                image.id, self._beating(image.id, incoming), self._plan(image, incoming)
+            )
+            self._activate(image.id, store, stored)
+        log.info("image %s is active with %d bytes", image.id, stored.blob.size)
+
+    def open(
+        self, grant: Grant, choose: Callable[[int], range] | None = None
+    ) -> BlobReader | None:
+        """Open an image's data, or the part that ``choose`` picks of its size.
+
+        Returns None when there is no data at all.  Locations are tried best first.
+
+        Raises:
+            Forbidden: the image is deactivated and the caller no administrator.
+            RangeNotSatisfiable, MultipleRanges: from ``choose``.
+            StoreUnavailable: no location can be read just now.
+        """
+        image = grant.image
+        if image.status == Status.DEACTIVATED and not grant.caller.is_admin:
+            raise Forbidden("the requested image has been deactivated")
+        for location in self._by_weight(image):
+            store = self.stores.find_for(location)
+            try:
+                size = image.size if image.size is not None else store.size(location)
+                part = choose(size) if choose else range(size)
+                return store.open(location, part.start, len(part))
+            except BlobNotFound:
+                log.warning("image %s: no object at a location", image.id)
+        return None
+
+    def _by_weight(self, image: Image) -> list[Location]:
+        return sorted(
+            image.locations, key=lambda place: -self.stores.find_for(place).weight
+        )
+
+    def _check_announced(self, size: int | None) -> None:
+        if size is not None and size > self.limits.size_bytes:
+            raise TooLarge(self._too_large)
+
+    @property
+    def _too_large(self) -> str:
+        return f"the data exceed the limit of {self.limits.size_bytes} bytes"
+
+    def _plan(self, image: Image, incoming: Incoming) -> UploadPlan:
+        return UploadPlan(
+            hash_algorithm=self.hash_algorithm,
+            expected_size=incoming.expected_size,
+            max_bytes=self.limits.size_bytes,
+            too_large=self._too_large,
+            inspector=Inspector(
+                image.container_format or "", image.disk_format or "", self.formats
+            ),
+            # Ruling S-3.  A queued image has no location, and no other image's
+            # bytes can lie under this one's key.
+            replace=True,
+        )
+
+    def _beating(self, image_id: str, incoming: Incoming) -> Iterator[bytes]:
+        last = time.monotonic()
+        for chunk in incoming.chunks:
+            yield chunk
+            now = time.monotonic()
+            if now - last > BEAT_S:
+                self.uploads.beat(image_id)
+                last = now
+
+    def _activate(self, image_id: str, store: Store, stored: StoredBlob) -> None:
+        try:
+            active = self.uploads.activate(image_id, stored.blob, stored.location)
+        except BaseException:
+            store.discard(image_id)
+            raise
+        if not active:
+            store.discard(image_id)
+            raise Gone(f"image {image_id} was deleted while its data came in")
+
+    @contextmanager
+    def _undone(self, image_id: str) -> Iterator[None]:
+        """Return the image to ``queued`` if the block fails, whatever the reason."""
+        try:
+            yield
+        except BaseException as error:
+            alive = self.uploads.abandon(image_id)
+            log.warning("image %s: upload failed, nothing kept: %s", image_id, error)
+            if not alive and isinstance(error, ImageRegError):
+                message = f"image {image_id} was deleted while its data came in"
+                raise Gone(message) from error
+            raise
+
+
+def check_may_receive(image: Image) -> None:
+    """Raise unless the image waits for its data and says what they will be.
+
+    Raises:
+        StatusConflict: it is not ``queued``.
+        Invalid: a format is not set.
+
+    Source: contract api-images 8 and 15.2.
+    """
+    if image.status != Status.QUEUED:
+        message = (
+            f"image status transition from {image.status} to saving is not allowed"
+        )
+        raise StatusConflict(message)
+    unset = [
+        name for name in ("container_format", "disk_format") if not getattr(image, name)
+    ]
+    if unset:
+        names = ", ".join(unset)
+        raise Invalid(f"property(ies) {names} must be set prior to saving data")

@@ -1,0 +1,131 @@
+"""Create, update and delete image records.
+
+Source: contract api-images 9, 12 and 13.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from imagereg.access import Grant, ImageView
+from imagereg.db.images import ImageRepository
+from imagereg.errors import ImageProtected, StaleImage
+from imagereg.images.limits import Limits
+from imagereg.images.patch import PatchOperation, apply
+from imagereg.images.removal import Removal
+from imagereg.model import Image, Visibility, now_us
+from imagereg.targets import StoredImage
+
+log = logging.getLogger(__name__)
+
+#: How often a PATCH is decided anew because somebody else changed the same property
+#: between its decision and its write.
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What a client wants created, checked against the image schema.
+
+    Attributes:
+        id: a UUID of the client's choice, or None.
+        fields: core fields by API name, without id, owner and tags.
+    """
+
+    id: str | None
+    owner: str | None
+    fields: Mapping[str, object]
+    tags: tuple[str, ...]
+    properties: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The use cases, bound to what they work on."""
+
+    images: ImageRepository
+    limits: Limits
+    removal: Removal
+
+    def create(self, grant: Grant, new: NewImage) -> ImageView:
+        """Store a new ``queued`` image and return it as its creator may see it.
+
+        Raises:
+            PropertyReserved: a property may not be created by this caller.
+            TooLarge: too many tags or properties.
+            Duplicate: the id is in use, or was once.
+        """
+        time = now_us()
+        fields = dict(new.fields)
+        visibility = Visibility(str(fields.pop("visibility", Visibility.SHARED)))
+        blank = Image(
+            id=new.id or str(uuid4()),
+            created_at_us=time,
+            updated_at_us=time,
+            owner=new.owner,
+            visibility=visibility,
+            tags=new.tags,
+            properties=new.properties,
+        )
+        image = replace(blank, **fields)  # type: ignore[arg-type] # checked by schema
+        approved = grant.approve_new(image)
+        self.limits.check_tags(new.tags)
+        self.limits.check_properties(new.properties)
+        self.images.add(approved)
+        log.info("created image %s", image.id)
+        return grant.view(image)
+
+    def update(self, grant: Grant, operations: Sequence[PatchOperation]) -> ImageView:
+        """Apply a PATCH, all of it or nothing, and return the new record.
+
+        Raises:
+            PropertyConflict, Forbidden: see `images/patch.py` and `Grant.approve`.
+            TooLarge: too many tags or properties.
+            StaleImage: others kept changing the same properties.
+            ImageNotFound: the image went away.
+        """
+        if not operations:
+            return grant.view(grant.image)
+        for attempt in range(ATTEMPTS):
+            try:
+                self._write(grant, operations)
+                break
+            except StaleImage:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                grant = self._fresh(grant)
+        log.info("updated image %s", grant.image.id)
+        image, _ = self.images.get(grant.image.id, grant.caller.project_id)
+        return grant.view(image)
+
+    def delete(self, grant: Grant) -> None:
+        """Delete the record, then its bytes; a store that is down is tried later.
+
+        Raises:
+            ImageProtected: the image is protected, from administrators as well.
+            ImageNotFound: somebody else deleted it.
+        """
+        image = grant.image
+        if image.protected:
+            message = f"image {image.id} is protected and cannot be deleted"
+            raise ImageProtected(message)
+        locations = self.images.delete(image.id)
+        log.info("deleted image %s", image.id)
+        for location in locations:
+            self.removal.remove(image.id, location)
+
+    def _write(self, grant: Grant, operations: Sequence[PatchOperation]) -> None:
+        image = grant.image
+        changes = apply(image, grant.hidden(image), operations)
+        approved = grant.approve(changes)
+        if changes.tags is not None:
+            self.limits.check_tags(changes.tags)
+        names = (image.properties.keys() - changes.removed) | changes.properties.keys()
+        if changes.properties.keys() - image.properties.keys():
+            self.limits.check_properties(names)
+        self.images.update(approved)
+
+    def _fresh(self, grant: Grant) -> Grant:
+        image, membership = self.images.get(grant.image.id, grant.caller.project_id)
+        return grant.renew(StoredImage(image, membership, grant.target.asks))

@@ -1,0 +1,214 @@
+"""The WSGI server: gunicorn with the settings that measurements chose.
+
+Threads, because they are what keeps stalled clients from starving others: 200 slow
+readers leave a small request at milliseconds.  gunicorn, because it alone refuses
+every truncated or malformed body; its Python parser, because the fast one admits
+bare line feeds.  Idle peers are cut by timeouts of the listening socket, which
+accepted sockets inherit; there is no limit on a transfer as a whole.
+
+Source: DATAPATH 1 and 8.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from struct import pack
+from types import FrameType
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+
+from imagereg.api.auth import DUPLICATES_HEADER, IDENTITY_HEADERS
+from imagereg.app import Registry
+from imagereg.errors import ConfigurationError
+from imagereg.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How long a worker waits for its transfers after SIGTERM, in seconds.
+GRACE_S = 3600
+
+#: One per stalled client is the worst case; an idle thread costs some tens of KiB.
+THREADS = 192
+
+KEEPALIVE_S = 30
+
+#: How often workers look for what crashed processes left, in seconds.
+HOUSEKEEPING_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where and how to serve.
+
+    Attributes:
+        workers: processes; None is one for each core.
+        grace_s: how long transfers may go on after SIGTERM, in seconds.
+    """
+
+    host: str
+    port: int
+    workers: int | None = None
+    grace_s: int = GRACE_S
+
+
+def check_exposure(settings: Settings, host: str) -> None:
+    """Refuse to serve everybody as administrator beyond this machine (ruling U-1).
+
+    Raises:
+        ConfigurationError: no-auth on an address that others reach.
+    """
+    if settings.paste_deploy.flavor or settings.imagereg.allow_open_noauth:
+        return
+    if not _is_loopback(host):
+        fault = (
+            f"nobody checks identities ([paste_deploy] flavor is not set), so "
+            f"{host} is refused: listen on 127.0.0.1, set a flavor, or set "
+            "[imagereg] allow_open_noauth = true"
+        )
+        raise ConfigurationError([fault])
+
+
+def serve(registry: Registry, settings: Settings, listen: Listen) -> None:
+    """Serve until SIGTERM; a second one stops at once.  Does not return."""
+    registry.recovery.run()
+    # Each process opens connections of its own: SQLite's must not cross a fork.
+    registry.engine.close()
+    _Server(registry, settings, listen).run()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn is untyped
+    """gunicorn's master; the second SIGTERM means: now."""
+
+    _terminating = False
+
+    def signal(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal; the second of its kind ends the grace period."""
+        if sig == signal.SIGTERM:
+            if self._terminating:
+                sig = signal.SIGQUIT
+            self._terminating = True
+        super().signal(sig, frame)
+
+
+class _Server(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
+    """The application and its settings, as gunicorn wants them."""
+
+    def __init__(self, registry: Registry, settings: Settings, listen: Listen) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._listen = listen
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set every option; nothing is read from files or the environment."""
+        for name, value in self._options().items():
+            self.cfg.set(name, value)
+
+    def load(self) -> object:
+        """Return the WSGI application."""
+        return self._registry.app
+
+    def run(self) -> None:
+        """Serve."""
+        try:
+            _Arbiter(self).run()
+        except RuntimeError as error:
+            click.echo(f"imagereg: {error}", err=True)
+            sys.exit(1)
+
+    def _options(self) -> Mapping[str, object]:
+        listen, base = self._listen, self._settings.default
+        host = f"[{listen.host}]" if ":" in listen.host else listen.host
+        return {
+            "bind": f"{host}:{listen.port}",
+            "workers": listen.workers or os.cpu_count() or 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "worker_connections": 4096,
+            "backlog": base.backlog,
+            "preload_app": True,
+            "http_parser": "python",
+            "keepalive": KEEPALIVE_S,
+            "graceful_timeout": listen.grace_s,
+            "timeout": 120,
+            "limit_request_line": base.max_header_line // 2,
+            "limit_request_field_size": base.max_header_line,
+            "header_map": "drop",
+            "forwarded_allow_ips": "",
+            "control_socket_disable": True,
+            "proc_name": "imagereg",
+            "loglevel": "warning",
+            "when_ready": self._when_ready,
+            "post_worker_init": self._post_worker_init,
+            "pre_request": _mark_duplicates,
+        }
+
+    def _when_ready(self, server: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
+        for listener in server.LISTENERS:
+            _limit_idling(listener.sock, self._settings)
+            host, port = listener.sock.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        click.echo(f"imagereg serves http://{shown}:{port}")
+
+    def _post_worker_init(self, worker: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
+        threading.Thread(
+            target=self._keep_house, name="housekeeping", daemon=True
+        ).start()
+
+    def _keep_house(self) -> None:
+        """Clear up after crashed processes, now and then, as long as this one lives."""
+        pause = threading.Event()
+        while True:
+            try:
+                self._registry.recovery.run()
+            except Exception:
+                log.exception("housekeeping failed; it will try again")
+            pause.wait(HOUSEKEEPING_S)
+
+
+def _limit_idling(listener: socket.socket, settings: Settings) -> None:
+    """Cut peers that stall.
+
+    The receive timeout frees stalled headers and uploads, the send timeout stalled
+    downloads that Python writes, and the TCP one those that the kernel sends.
+    """
+    receive = settings.imagereg.upload_idle_timeout
+    send = settings.imagereg.download_idle_timeout
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, pack("ll", receive, 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pack("ll", send, 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, send * 1000)
+
+
+def _mark_duplicates(worker: Any, request: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
+    """Tell the application which identity header came twice.
+
+    WSGI joins repeated headers, and a joined list of roles looks like an honest one.
+    """
+    counted = Counter(name.lower() for name, _ in request.headers)
+    twice = [n for n, times in counted.items() if times > 1 and n in IDENTITY_HEADERS]
+    request.headers = [
+        (name, value)
+        for name, value in request.headers
+        if name.upper() != DUPLICATES_HEADER
+    ]
+    if twice:
+        request.headers.append((DUPLICATES_HEADER, twice[0]))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
