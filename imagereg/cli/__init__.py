@@ -14,6 +14,11 @@ from imagereg.errors import ConfigurationError, ImageRegError
 COMMANDS = {
     "serve": ("serve", "serve", "Run the server."),
     "config": ("config", "config", "Show and check the configuration."),
+    "protection": (
+        "protection",
+        "protection",
+        "Check, explain and lint property-protection files.",
+    ),
 }
 
 

@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 _CACHED_NAMES = 4096
 
 AskPolicy = Callable[[str], bool]
-_Signature = tuple[int, int, int]
+_Signature = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Table:
 
     def __init__(self, protections: Protections) -> None:
         self.protections = protections
-        self.fields_read = {each: protections.fields_read(each) for each in Operation}
+        self.reads_target = {each: protections.reads_target(each) for each in Operation}
         self._found: dict[str, Section | None] = {}
 
     def find(self, name: str) -> Section | None:
@@ -96,7 +96,7 @@ class Verdicts(dict[str, bool]):
         ask: AskPolicy,
     ) -> None:
         super().__init__()
-        self.reads_target = table is not None and bool(table.fields_read[operation])
+        self.reads_target = table is not None and table.reads_target[operation]
         self._table = table
         self._operation = operation
         self._roles = roles
@@ -141,7 +141,7 @@ class PropertyGuard:
 
         `from_file` passes ``load`` and ``path``, without which nothing is reloaded.
         """
-        self.last_fault: ConfigurationError | None = None
+        self.last_fault: str | None = None
         self._table = None if protections is None else _Table(protections)
         self._load = load
         self._path = path
@@ -176,31 +176,34 @@ class PropertyGuard:
 
         All or nothing: a file with a fault, or a missing one, leaves the last good
         rules in force and is reported once per change.  Costs one `stat` when nothing
-        changed.  ``policies_changed`` reads the file again in any case, since its
-        policy names may have come to mean something else, or nothing.
+        changed; while one thread reloads, the others go on with the rules in force.
+        ``policies_changed`` reads the file again in any case, and waits for its turn,
+        since policy names may have come to mean something else, or nothing.
         """
         if self._path is None or self._load is None:
             return False
         if not policies_changed and _sign(self._path) == self._signature:
             return False
-        with self._lock:
+        if not self._lock.acquire(blocking=policies_changed):
+            return False
+        try:
             signature = _sign(self._path)
-            if not policies_changed and signature == self._signature:
-                return False
             changed = signature != self._signature
             self._signature = signature
-            return self._reload(self._load, changed)
+            return (changed or policies_changed) and self._reload(self._load, changed)
+        finally:
+            self._lock.release()
 
     def _reload(self, load: Callable[[], Protections], changed: bool) -> bool:
-        known, self.last_fault = self.last_fault, None
         try:
             protections = load()
         except ConfigurationError as error:
-            self.last_fault = error
-            if changed or known is None or known.faults != error.faults:
+            known, self.last_fault = self.last_fault, error.message
+            if changed or known != error.message:
                 text = "property protections not reloaded, the last good ones stay: %s"
                 _LOG.error(text, "; ".join(error.faults))
             return False
+        known, self.last_fault = self.last_fault, None
         self._table = _Table(protections)
         if changed or known:
             count = len(protections.sections) - 1
@@ -218,11 +221,15 @@ class PropertyGuard:
     @property
     def reads_target(self) -> bool:
         """Whether some rule reads target fields, so each image needs own verdicts."""
-        return self._table is not None and any(self._table.fields_read.values())
+        return self._table is not None and any(self._table.reads_target.values())
 
     def fields_read(self, operation: Operation) -> frozenset[str]:
-        """Return the target fields that decide about ``operation``."""
-        return self._table.fields_read[operation] if self._table else frozenset()
+        """Return the target fields that decide about ``operation``.
+
+        Not the whole truth where a rule sends its whole target to a server.
+        """
+        protections = self.protections
+        return protections.fields_read(operation) if protections else frozenset()
 
     def verdicts(
         self, operation: Operation, roles: frozenset[str], ask: AskPolicy
@@ -275,12 +282,16 @@ def _name_roles(roles: frozenset[str]) -> str:
 
 
 def _sign(path: Path) -> _Signature | None:
-    """Return what changes whenever the file does; None when there is none."""
+    """Return what changes whenever the file does; None when there is none.
+
+    The time of the last change of state shows an edit that kept mtime and size, and
+    a file that became readable.
+    """
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _warn(protections: Protections) -> None:

@@ -19,7 +19,8 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-NAME_CHARS = 255
+from imagereg.protection.patterns import NAME_CHARS, skeletons
+
 LIMIT_S = 0.1
 
 # Below this an answer may be noise, and nothing is foretold from it.
@@ -30,18 +31,10 @@ _FLOOR_S = 0.00001
 _LENGTHS = (*range(4, 64, 4), *range(64, NAME_CHARS, 8), NAME_CHARS)
 # So many beginnings and repeated middles are tried for one pattern.
 _HEADS, _FILLS = 6, 7
+_HEAD_CHARS = NAME_CHARS // 2
 
 # `$` accepts a name that merely ends in a newline, and `.` stops at one.
 _MISMATCH = "\n!"
-_SAMPLES = "a0_- !"
-_TOKEN = re.compile(
-    r"\[\^?\]?(?:\\.|[^\]\\])*\]"  # a character class
-    r"|\\."  # an escape
-    r"|(?P<work>\((?:\?(?:P<\w+>|P=\w+|[a-zA-Z-]+[:)]|[:=!>]|<[=!]))?"  # a group
-    r"|[*+?]|\{[0-9]*,?[0-9]*\})"  # a repetition
-    r"|.",
-    re.DOTALL,
-)
 
 Measure = Callable[[re.Pattern[str], str], float]
 
@@ -90,30 +83,14 @@ def _grow_s(pattern: re.Pattern[str], names: list[str], measure: Measure) -> flo
 
 def _recipes(pattern: str) -> Iterator[tuple[str, str, str]]:
     """Yield head, repeated middle and tail of names that nearly match."""
-    skeleton = ""
-    heads = {"": None}
-    for token in _TOKEN.finditer(pattern):
-        if token["work"]:
-            # What is repeated is the last character, or begins with the next.
-            heads |= {skeleton[:-1]: None, skeleton: None}
-        else:
-            skeleton = (skeleton + _sample(token[0]))[: NAME_CHARS // 2]
+    *heads, whole = (name[:_HEAD_CHARS] for name in skeletons(pattern))
     # Only its own characters stop a class such as `[^x]`.
     refused = re.findall(r"\[\^(.)", pattern, re.DOTALL)[:2]
-    letters = list(dict.fromkeys(skeleton))
-    fills = dict.fromkeys([*letters[:_FILLS], skeleton or "a", "a", "0"])
-    for head in list(heads)[:_HEADS]:
+    letters = list(dict.fromkeys(whole))
+    fills = dict.fromkeys([*letters[:_FILLS], whole or "a", "a", "0"])
+    for head in list(dict.fromkeys(["", *heads]))[:_HEADS]:
         for fill in fills:
             yield head, fill, _MISMATCH
         for tail in refused:
             yield head, "a", tail
             yield head, "0", tail
-
-
-def _sample(token: str) -> str:
-    """Return a character that ``token`` alone matches, or nothing."""
-    try:
-        alone = re.compile(token, re.DOTALL)
-    except re.error:
-        return ""
-    return next(filter(alone.fullmatch, token[-1] + _SAMPLES + token), "")

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from imagereg.errors import ConfigurationError, ImageRegError
 from imagereg.model import Operation
 from imagereg.protection.ini import Entry, RawFile, RawSection, Remark, parse_ini
-from imagereg.protection.probe import LIMIT_S, NAME_CHARS, slowest_s
+from imagereg.protection.patterns import NAME_CHARS
+from imagereg.protection.probe import LIMIT_S, slowest_s
 
 FORMATS = ("roles", "policies")
 RESERVED_PREFIX = "os_glance"
@@ -30,10 +31,20 @@ class PolicyFacts:
     Attributes:
         fields: target fields that the rule reads, its references included.
         known: a policy file or a default defines the name.
+        reads_whole_target: a server is sent the target, so every field counts.
     """
 
     fields: frozenset[str] = frozenset()
     known: bool = True
+    reads_whole_target: bool = False
+
+    @property
+    def reads_target(self) -> bool:
+        """Whether the answer depends on the image."""
+        return self.reads_whole_target or bool(self.fields)
+
+
+_NOTHING_READ = PolicyFacts()
 
 
 CheckPolicy = Callable[[str], PolicyFacts]
@@ -49,7 +60,7 @@ class Rule:
         verdict: the answer for every caller, None where the caller matters.
         roles: any of these admits; lower case.
         policy: policy name or inline expression to ask instead of roles.
-        fields: target fields that the policy reads.
+        facts: what the policy reads.
     """
 
     text: str
@@ -57,7 +68,7 @@ class Rule:
     verdict: bool | None = None
     roles: frozenset[str] = frozenset()
     policy: str = ""
-    fields: frozenset[str] = frozenset()
+    facts: PolicyFacts = _NOTHING_READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +114,17 @@ class Protections:
         return None
 
     def fields_read(self, operation: Operation) -> frozenset[str]:
-        """Return the target fields that some rule for ``operation`` reads."""
+        """Return the target fields that some rule for ``operation`` reads.
+
+        Not the whole truth where a rule sends its whole target to a server.
+        """
         rules = (section.rules[operation] for section in self.sections)
-        return frozenset().union(*(rule.fields for rule in rules))
+        return frozenset().union(*(rule.facts.fields for rule in rules))
+
+    def reads_target(self, operation: Operation) -> bool:
+        """Say whether some rule for ``operation`` depends on the image."""
+        rules = (section.rules[operation] for section in self.sections)
+        return any(rule.facts.reads_target for rule in rules)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -258,7 +277,7 @@ class _Reader:
         if isinstance(facts, str):
             self.blame(entry.line, raw.name, entry.key, facts)
             return Rule(text, entry.line)
-        return Rule(text, entry.line, policy=text, fields=facts.fields)
+        return Rule(text, entry.line, policy=text, facts=facts)
 
     def _ask(self, text: str) -> PolicyFacts | str:
         """Return the facts about a policy, or what is wrong with it."""
@@ -270,9 +289,9 @@ class _Reader:
         try:
             facts = self.check_policy(text)
         except ConfigurationError as error:
-            return "; ".join(error.faults)
+            return f"`{text}`: {'; '.join(error.faults)}"
         except ImageRegError as error:
-            return error.message
+            return f"`{text}`: {error.message}"
         if facts.known:
             return facts
         return f"no policy is named `{text}`"

@@ -1,0 +1,117 @@
+"""The guard against patterns that backtrack, with a clock that obeys."""
+
+import re
+import time
+
+import pytest
+
+from imagereg.protection.patterns import NAME_CHARS
+from imagereg.protection.probe import LIMIT_S, measure_s, slowest_s
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "^x_(a+)+$",
+        "^[a-z]+_(x+x+)+y$",
+        "(.*)*$",
+        "([^x]+)+$",
+        "^(a|a|a|a)*$",
+        "^(a|aa)+$",
+        r"^hw\.(\w+\.?)+$",
+        "^.{30}(a+)+$",
+        "^.{100}(a+)+$",
+        r"^(\d+)*$",
+        "^(?P<n>[ab]*)*c",
+        r"^(([a-z])+.)+[A-Z]([a-z])+$",
+    ],
+)
+def test_catastrophic_patterns_are_found_in_little_time(pattern: str) -> None:
+    begun_s = time.thread_time()
+
+    found_s = slowest_s(re.compile(pattern))
+
+    # Generous: a full name would take years for most of these.
+    assert found_s >= LIMIT_S
+    assert time.thread_time() - begun_s < 5.0
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "",
+        ".*",
+        "^x_.*",
+        "x_none_read",
+        "^(cpu|mem)_[0-9]+$",
+        "(?i)^license",
+        "foo.*bar",
+        r"\s+$",
+        "ü",
+        r"(a)\1",
+        "a{3}|b{,2}|c{1,}",
+        "[]x]|[^]]",
+        "^(?:a|b)(?=c)(?!d)(?<=c)(?P<e>f)(?P=e)$",
+    ],
+)
+def test_ordinary_patterns_pass(pattern: str) -> None:
+    assert slowest_s(re.compile(pattern)) < LIMIT_S
+
+
+class Clock:
+    """Measures by a formula, and records which lengths were tried."""
+
+    def __init__(self, cost_s: "list[float] | None" = None, base: float = 0.0) -> None:
+        self.lengths: list[int] = []
+        self._costs = cost_s or []
+        self._base = base
+
+    def __call__(self, pattern: re.Pattern[str], name: str) -> float:
+        self.lengths.append(len(name))
+        if self._base:
+            return float(1e-9 * self._base ** len(name))
+        return self._costs.pop(0) if self._costs else 0.0
+
+
+@pytest.mark.parametrize("base", [1.5, 2.0, 4.0])
+def test_exponential_growth_is_foretold_and_not_tried(base: float) -> None:
+    clock = Clock(base=base)
+
+    found_s = slowest_s(re.compile("x"), clock)
+
+    assert found_s >= LIMIT_S
+    assert 1e-9 * base ** max(clock.lengths) < LIMIT_S
+
+
+def test_a_slow_answer_is_the_end() -> None:
+    clock = Clock([0.0, 0.2])
+
+    assert slowest_s(re.compile("x"), clock) == pytest.approx(0.2)
+    assert len(clock.lengths) == 2
+
+
+def test_one_slow_answer_may_be_the_machine() -> None:
+    clock = Clock([0.0, 0.09, 0.0001, 0.00002])
+
+    assert slowest_s(re.compile("x"), clock) < LIMIT_S
+
+
+def test_growth_that_ends_with_the_longest_name_is_not_foretold() -> None:
+    class AtTheEnd(Clock):
+        def __call__(self, pattern: re.Pattern[str], name: str) -> float:
+            return 0.05 if len(name) == NAME_CHARS else 0.0
+
+    assert slowest_s(re.compile("x"), AtTheEnd()) == pytest.approx(0.05)
+
+
+def test_names_are_never_longer_than_names_can_be() -> None:
+    clock = Clock()
+
+    slowest_s(re.compile("^" + "long" * 100 + "(a+)+$"), clock)
+
+    assert max(clock.lengths) == NAME_CHARS
+
+
+def test_time_is_that_of_the_thread() -> None:
+    assert 0 <= measure_s(re.compile("a"), "b" * 100) < LIMIT_S
