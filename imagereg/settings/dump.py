@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from imagereg.settings.load import SECTIONS, Settings
+from imagereg.settings.names import effects
 from imagereg.settings.options import Option, Table, options_of
 from imagereg.settings.sections import PasteDeploy
 from imagereg.settings.storage import CommonOptions, StoreSettings
-from imagereg.settings.syntax import QUOTES
+from imagereg.settings.syntax import QUOTES, fold_section
 
 MASK = "***"
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
@@ -22,14 +23,17 @@ _DEFAULT_ORIGIN = "default"
 def dump_settings(settings: Settings, *, with_defaults: bool = False) -> Iterator[str]:
     """Yield the lines: sections, and above each option where its value is from.
 
-    Options that nobody set are left out unless ``with_defaults`` is true.
+    Options that nobody set are left out unless ``with_defaults`` is true; those that
+    do not count beside or without ``enabled_backends`` are left out anyway.
     """
+    known = effects(SECTIONS, settings.default.enabled_backends)
     for title, tables in _sections(settings).items():
+        counting = known[fold_section(title)].names
         lines = [
             line
             for table in tables
             for name, option in options_of(type(table)).items()
-            if with_defaults or (title, name) in settings.origins
+            if name in counting and (with_defaults or (title, name) in settings.origins)
             for line in _option(
                 name, option, _value(table, name), settings.origins.get((title, name))
             )

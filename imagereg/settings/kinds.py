@@ -116,9 +116,11 @@ def choice(*names: str, fold: bool = False) -> Kind[str]:
 
 
 def split(text: str) -> list[str]:
-    """Return the items between commas, trimmed; a comma at the end adds none."""
+    """Return the items between commas, trimmed; commas at the end add none."""
     items = [item.strip() for item in text.split(",")]
-    return items if items[-1] else items[:-1]
+    while items and not items[-1]:
+        items.pop()
+    return items
 
 
 def check_items(items: Iterable[str], names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from imagereg.settings.ignored import IGNORED_SECTIONS
 from imagereg.settings.names import NameCheck, effects
 from imagereg.settings.options import Table
 from imagereg.settings.reader import Places, Reader
-from imagereg.settings.sources import SYSTEM_DIR, Sources, find_files
+from imagereg.settings.sources import Sources, find_files, find_search_path
 from imagereg.settings.storage import (
     DRIVERS,
     CommonOptions,
@@ -136,7 +136,7 @@ def load_settings(
     """
     files = find_files(config_files, config_dirs, environ)
     sources = Sources(files, environ, overrides)
-    places = Places(_search_path(files, config_dirs))
+    places = Places(find_search_path(files, config_dirs))
     reader = Reader(Substituted(sources, _TABLES), places)
     values: dict[str, Any] = {
         section.lower(): reader.read(table, section)
@@ -166,13 +166,6 @@ def load_settings(
         without_effect=tuple(names.warnings),
         origins=MappingProxyType(reader.origins),
     )
-
-
-def _search_path(files: Sequence[Path], directories: Sequence[Path]) -> list[Path]:
-    """Return where relative names are looked for, the latest read file first."""
-    found = [*directories, *(path.parent for path in files)][::-1]
-    work = Path.cwd()
-    return list(dict.fromkeys(work / path for path in found)) or [work, SYSTEM_DIR]
 
 
 def _taken(backends: Mapping[str, str]) -> list[str]:

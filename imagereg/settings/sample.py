@@ -99,7 +99,7 @@ def _value(option: Option) -> str:
 
 def _comment(text: str) -> Iterator[str]:
     """Yield comment lines; what is divided by an empty line is filled by itself."""
-    paragraphs = [wrap(paragraph, _WIDTH) for paragraph in text.strip().split("\n\n")]
-    for number, paragraph in enumerate(paragraphs):
+    for number, paragraph in enumerate(text.strip().split("\n\n")):
         yield from ["#"] if number else []
-        yield from (f"# {line}" for line in paragraph)
+        lines = wrap(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        yield from (f"# {line}" for line in lines)

@@ -58,6 +58,15 @@ def find_files(
     return next(((path,) for path in candidates if path.exists()), ())
 
 
+def find_search_path(
+    files: Sequence[Path], directories: Sequence[Path]
+) -> tuple[Path, ...]:
+    """Return where relative names are looked for, beside the latest read file first."""
+    found = [*(path.parent for path in files), *directories][::-1]
+    work = Path.cwd()
+    return tuple(dict.fromkeys(work / path for path in found or [work, SYSTEM_DIR]))
+
+
 def _inside(directory: Path) -> list[Path]:
     """Return the files of a directory, or itself, unreadable, where there is none."""
     return sorted(directory.glob("*.conf")) if directory.is_dir() else [directory]
