@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from imagereg.errors import ConfigurationError
+from imagereg.errors import ConfigurationError, UnknownRule
 from imagereg.model import Operation
 from imagereg.protection.rules import (
     CheckPolicy,
@@ -120,8 +120,17 @@ class Verdicts(dict[str, bool]):
         if not rule.policy:
             return not self._roles.isdisjoint(rule.roles)
         if rule.policy not in self._answers:
-            self._answers[rule.policy] = self._ask(rule.policy)
+            self._answers[rule.policy] = self._ask_policy(rule.policy)
         return self._answers[rule.policy]
+
+    def _ask_policy(self, policy: str) -> bool:
+        try:
+            return self._ask(policy)
+        except UnknownRule as error:
+            # It was known at load.  The policy file has changed since, and the
+            # protections that name it stay in force until they fit again.
+            _LOG.warning("property rule `%s` refuses everyone: %s", policy, error)
+            return False
 
 
 class PropertyGuard:
@@ -238,7 +247,8 @@ class PropertyGuard:
 
         ``roles`` are in lower case and include those of the service token (R-9).
         ``ask`` answers a policy name or inline expression of the file; it is called
-        at most once for each, and must stay valid as long as the verdicts live.
+        at most once for each, and must stay valid as long as the verdicts live.  An
+        `UnknownRule` that it raises is a refusal.
         """
         return Verdicts(self._table, operation, roles, ask)
 

@@ -107,7 +107,13 @@ class Protections:
     remarks: tuple[Remark, ...] = ()
 
     def find(self, name: str) -> Section | None:
-        """Return the section that decides about the property ``name``, if any."""
+        """Return the section that decides about the property ``name``, if any.
+
+        None decides about a name that is too long for a property: patterns were not
+        tried on such lengths, and a filter may still bring one.
+        """
+        if len(name) > NAME_CHARS:
+            return None
         for section in self.sections:
             if section.pattern.search(name):
                 return section
@@ -143,10 +149,12 @@ def load_protections(
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError([f"{path}: cannot be read: {reason}"]) from error
+        fault = f"{path}: cannot be read: {error.strerror or type(error).__name__}"
+        faults = [fault, *_refuse_format(rule_format, str(path))]
+        raise ConfigurationError(faults) from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError([f"{path}: is not UTF-8 text"]) from error
+        faults = [f"{path}: is not UTF-8 text", *_refuse_format(rule_format, str(path))]
+        raise ConfigurationError(faults) from error
     return parse_protections(text, rule_format, check_policy, source=str(path))
 
 
@@ -166,14 +174,20 @@ def parse_protections(
     sections = tuple(reader.read_section(section) for section in raw.sections)
     if not sections:
         reader.blame(0, "", "", "no sections: every property would be denied to all")
-    if rule_format not in FORMATS:
-        known = " nor ".join(f"`{name}`" for name in FORMATS)
-        fault = f"property_protection_rule_format `{rule_format}` is neither {known}"
-        reader.blame(0, "", "", fault)
-    if reader.faults:
-        raise ConfigurationError([f.render(source) for f in sorted(reader.faults)])
+    faults = _refuse_format(rule_format, source)
+    faults += [fault.render(source) for fault in sorted(reader.faults)]
+    if faults:
+        raise ConfigurationError(faults)
     remarks = tuple(sorted(reader.remarks))
     return Protections(source, rule_format, (_built_in(), *sections), remarks)
+
+
+def _refuse_format(rule_format: str, source: str) -> list[str]:
+    if rule_format in FORMATS:
+        return []
+    known = " nor ".join(f"`{name}`" for name in FORMATS)
+    fault = f"property_protection_rule_format `{rule_format}` is neither {known}"
+    return [f"{source}: {fault}"]
 
 
 @dataclass

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from imagereg.errors import UnknownRule
 from imagereg.model import Operation
 from imagereg.protection.guard import PropertyGuard, Reason, Verdicts
 from imagereg.protection.rules import (
@@ -179,6 +180,18 @@ def test_decisions_by_policy(operation: Operation, name: str, allowed: bool) -> 
     )
 
     assert verdicts[name] is allowed
+
+
+def test_a_policy_that_vanished_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    guard = PropertyGuard(policies(("^x_", "p p p p")))
+
+    def vanished(text: str) -> bool:
+        raise UnknownRule("no such rule")
+
+    verdicts = guard.verdicts(READ, frozenset({"admin"}), vanished)
+
+    assert verdicts["x_a"] is verdicts["x_b"] is False
+    assert caplog.messages == ["property rule `p` refuses everyone: no such rule"]
 
 
 def test_whether_an_image_matters_is_known_for_each_operation() -> None:

@@ -130,6 +130,13 @@ def test_a_missing_file_stops_the_service(tmp_path: Path) -> None:
     )
 
 
+def test_a_missing_file_does_not_hide_an_unknown_format(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_protections(tmp_path / "pp.conf", "role", know_all)
+
+    assert len(caught.value.faults) == 2
+
+
 def test_a_file_that_is_no_text_stops_the_service(tmp_path: Path) -> None:
     path = tmp_path / "pp.conf"
     path.write_bytes(b"[\xff]\n")
@@ -247,6 +254,15 @@ def test_the_built_in_section_comes_first_and_is_anchored() -> None:
     found = [protections.find(name) for name in ("os_glance_x", "my_os_glance_x")]
 
     assert [section.name for section in found if section] == ["^os_glance", ".*"]
+
+
+@pytest.mark.parametrize(("length", "found"), [(255, True), (256, False)])
+def test_names_too_long_for_properties_are_not_looked_at(
+    length: int, found: bool
+) -> None:
+    protections = parse(FREE)
+
+    assert (protections.find("x" * length) is not None) is found
 
 
 def test_the_origins_file_loads_unchanged() -> None:
