@@ -67,8 +67,10 @@ class Inspector:
         self._claim = disk_format or ""
         self._rules = rules
         self._size = 0
-        self._head: list[bytes] | None = [] if container_format == "bare" else None
-        self._is_inspected = container_format == "bare"
+        self._is_bare = container_format == "bare"
+        # Raw is allowed to be anything, so nobody looks at it.
+        is_inspected = self._is_bare and self._claim != "raw"
+        self._head: list[bytes] | None = [] if is_inspected else None
         self._candidates: tuple[_Candidate, ...] = ()
 
     def feed(self, chunk: bytes) -> None:
@@ -93,12 +95,10 @@ class Inspector:
         Raises:
             UnsafeContent: the content is not acceptable.
         """
-        if not self._is_inspected:
-            return None
+        if self._is_bare and self._claim == "raw":
+            return self._size or None
         if self._head is not None:
             self._open_head()
-        if self._claim == "raw":
-            return self._size or None
         claimed = self._claimed()
         if claimed is None:
             return None
@@ -110,8 +110,6 @@ class Inspector:
         """Show the head to every inspector; keep those that recognise it."""
         head = b"".join(self._head or ())
         self._head = None
-        if self._claim == "raw":
-            return
         candidates = tuple(_Candidate(name, make()) for name, make in _known().items())
         for candidate in candidates:
             candidate.show(head, 0)
@@ -158,13 +156,16 @@ class Inspector:
             _log.warning("safety check %s failed: %s", name, failures[name])
         fatal = [why for name, why in failures.items() if name not in nonfatal]
         if not fatal and claimed.name == "vmdk":
-            fatal = self._vmdk_faults(claimed.vmdk_type())
+            fatal = self._vmdk_faults(claimed)
         if fatal:
             raise UnsafeContent(f"the image failed safety checks: {'; '.join(fatal)}")
 
-    def _vmdk_faults(self, kind: str) -> list[str]:
+    def _vmdk_faults(self, claimed: "_Candidate") -> list[str]:
+        """Say what else is wrong with a VMDK that oslo.utils lets pass."""
+        if claimed.is_mere_descriptor():
+            return ["descriptor (the data lie in other files)"]
         allowed = {name.lower() for name in self._rules.vmdk_allowed_types}
-        return [] if kind in allowed else ["this type of vmdk is not allowed"]
+        return [] if claimed.vmdk_type() in allowed else ["this type is not allowed"]
 
     @staticmethod
     def _check_size(virtual_size: int) -> int | None:
@@ -176,7 +177,7 @@ class Inspector:
 class _Candidate:
     """One inspector of oslo.utils.  Whatever breaks in it stays in it.
 
-    Hostile input may make it raise anything, so every call is guarded.
+    Hostile input may make it raise anything, so all that looks at it is guarded.
     """
 
     def __init__(self, name: str, inspector: Any) -> None:  # noqa: ANN401 - untyped
@@ -226,6 +227,10 @@ class _Candidate:
     def vmdk_type(self) -> str:
         """Return the createType of a VMDK, in lower case."""
         return str(self._ask("vmdktype", default=""))
+
+    def is_mere_descriptor(self) -> bool:
+        """Return whether a VMDK is a text that points to other files."""
+        return not self._inspector.has_region("header")
 
     def failures(self) -> Mapping[str, str]:
         """Return names and reasons of the safety checks that fail."""
