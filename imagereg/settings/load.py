@@ -138,15 +138,8 @@ def load_settings(
     sources = Sources(files, environ, overrides)
     places = Places(find_search_path(files, config_dirs))
     reader = Reader(Substituted(sources, _TABLES), places)
-    values: dict[str, Any] = {
-        section.lower(): reader.read(table, section)
-        for section, table in SECTIONS.items()
-    }
-    _complete(values, Completion(reader, values["imagereg"].state_dir))
+    values = _read_all(reader)
     backends = values["default"].enabled_backends
-    catalog = CatalogReader(reader, values["imagereg"].state_dir).read(
-        values["default"], values["glance_store"], values["task"]
-    )
     is_strict = values["imagereg"].strict_config
     names = NameCheck(sources, effects(SECTIONS, backends), is_strict=is_strict)
     names.run()
@@ -155,17 +148,32 @@ def load_settings(
         raise ConfigurationError(tuple(dict.fromkeys(faults)))
     return Settings(
         **values,
-        stores=catalog.stores,
-        multi_store=bool(backends),
-        default_store=catalog.default_store,
-        staging=catalog.staging,
-        tasks_store=catalog.tasks_store,
         config_files=files,
         search_path=places.search_path,
         warnings=tuple(dict.fromkeys((*reader.warnings, *names.warnings))),
         without_effect=tuple(names.warnings),
         origins=MappingProxyType(reader.origins),
     )
+
+
+def _read_all(reader: Reader) -> dict[str, Any]:
+    """Return what is read and worked out: attribute of `Settings` to its value."""
+    values: dict[str, Any] = {
+        section.lower(): reader.read(table, section)
+        for section, table in SECTIONS.items()
+    }
+    state_dir = values["imagereg"].state_dir
+    _complete(values, Completion(reader, state_dir))
+    catalog = CatalogReader(reader, state_dir).read(
+        values["default"], values["glance_store"], values["task"]
+    )
+    return values | {
+        "stores": catalog.stores,
+        "multi_store": bool(values["default"].enabled_backends),
+        "default_store": catalog.default_store,
+        "staging": catalog.staging,
+        "tasks_store": catalog.tasks_store,
+    }
 
 
 def _taken(backends: Mapping[str, str]) -> list[str]:
