@@ -86,7 +86,7 @@ def _value(node: yaml.Node, tagged: set[int], depth: int = 0) -> object:
         RuleSyntaxError: the node is anything else, or tagged.
     """
     if id(node) in tagged:
-        raise RuleSyntaxError("a YAML tag: a rule that starts like this needs quotes")
+        raise RuleSyntaxError("a YAML tag, so the rule needs quotes")
     if isinstance(node, yaml.SequenceNode) and depth < 2:
         return [_value(inner, tagged, depth + 1) for inner in node.value]
     if node.tag != _TEXT:

@@ -4,7 +4,8 @@ It is untyped, so this is where its types end.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -38,7 +39,7 @@ class Oracle:
         conf = cfg.ConfigOpts()
         conf([], default_config_files=[], default_config_dirs=[])
         rules = {name: _parse(text) for name, text in texts.items()}
-        enforcer = policy.Enforcer(conf, use_conf=False, default_rule=default)
+        enforcer = policy.Enforcer(_conf(), use_conf=False, default_rule=default)
         enforcer.set_rules(policy.Rules(rules, default), use_conf=False)
         return cls(enforcer)
 
@@ -51,8 +52,7 @@ class Oracle:
         enforce_new_defaults: bool = True,
     ) -> "Oracle":
         """Return the reference as a service with these defaults would use it."""
-        conf = cfg.ConfigOpts()
-        conf([], default_config_files=[], default_config_dirs=[])
+        conf = _conf()
         enforcer = policy.Enforcer(conf, policy_file=str(file))
         conf.set_override("enforce_new_defaults", enforce_new_defaults, "oslo_policy")
         enforcer.suppress_default_change_warnings = True
@@ -84,9 +84,80 @@ class Oracle:
         return ask
 
 
-def canonical(text: object) -> str:
-    """Return how the reference writes the rule."""
-    return str(_parse(text))
+def is_refused_text(text: str) -> bool:
+    """Return whether the reference gives up on the whole text and refuses."""
+    return text != "!" and isinstance(_parse(text), _checks.FalseCheck)
+
+
+def is_broken(text: str) -> bool:
+    """Return whether the reference chokes on a part of ``text``, whatever the data."""
+    leaves = list(_leaves(_parse(text)))
+    # What has no colon became a "!", so those that nobody wrote count.
+    refused = sum(isinstance(leaf, _checks.FalseCheck) for leaf in leaves)
+    written = sum(word.strip("()") == "!" for word in text.split())
+    return refused > written or any(map(_is_broken, leaves))
+
+
+def _is_broken(leaf: _checks.BaseCheck) -> bool:
+    """Return whether a leaf fails for any target, or would render the whole of it."""
+    if not isinstance(leaf, _checks.RoleCheck | _checks.GenericCheck):
+        return False
+    if "%s" in leaf.match.replace("%%", ""):
+        return True
+    enforcer = cast("policy.Enforcer", None)
+    try:
+        leaf(defaultdict(lambda: 1), {"roles": []}, enforcer)
+    except Exception:  # noqa: BLE001 - it raises whatever Python does on its way
+        return True
+    return False
+
+
+def _leaves(check: object) -> Iterator[_checks.BaseCheck]:
+    if isinstance(check, _checks.AndCheck | _checks.OrCheck):
+        for rule in check.rules:
+            yield from _leaves(rule)
+    elif isinstance(check, _checks.NotCheck):
+        yield from _leaves(check.rule)
+    else:
+        yield cast("_checks.BaseCheck", check)
+
+
+# A tree of ("and", ...), ("or", ...), ("not", ...) and the texts of leaves.
+Shape = str | tuple["Shape", ...]
+
+
+def shape(text: str) -> Shape:
+    """Return the tree that the reference makes of ``text``.
+
+    A group directly inside one of its own kind is dissolved, because the reference
+    does so now and then: `a or (b and c) and d` is `a or (b and c and d)` to it.
+    """
+    return _shape(_parse(text))
+
+
+def flat(kind: str, parts: Iterable[Shape]) -> Shape:
+    """Return the group of ``parts``, those of the same kind dissolved."""
+    spread: list[Shape] = [kind]
+    for part in parts:
+        spread.extend(part[1:] if part[0] == kind else [part])
+    return tuple(spread)
+
+
+def _shape(check: object) -> Shape:
+    match check:
+        case _checks.NotCheck():
+            return ("not", _shape(check.rule))
+        case _checks.AndCheck():
+            return flat("and", map(_shape, check.rules))
+        case _checks.OrCheck():
+            return flat("or", map(_shape, check.rules))
+    return str(check)
+
+
+def _conf() -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[], default_config_dirs=[])
+    return conf
 
 
 def _parse(text: object) -> _checks.BaseCheck:

@@ -1,15 +1,43 @@
 """Rule sets: files and defaults merged, and the decisions they make."""
 
+import json
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from imagereg.errors import ConfigurationError
-from imagereg.policy.actions import Action
-from imagereg.policy.rules import load_rule_set
+from imagereg.errors import ConfigurationError, RuleSyntaxError, UnknownRule
+from imagereg.policy.actions import DEFAULTS, Action, Default
+from imagereg.policy.checks import IDENTIFYING
+from imagereg.policy.language import MAX_DEPTH, canonical
+from imagereg.policy.rules import Decision, RuleSet, load_rule_set
 
-MEMBER = {"roles": frozenset({"member", "reader"}), "project_id": "p"}
-ADMIN = {"roles": frozenset({"admin"}), "project_id": "q"}
+MEMBER: Mapping[str, object] = {
+    "roles": frozenset({"member", "reader"}),
+    "project_id": "p",
+}
+ADMIN: Mapping[str, object] = {"roles": frozenset({"admin"}), "project_id": "q"}
+ORIGIN = Path(__file__).parent / "origin.json"
+
+
+def load(
+    tmp_path: Path,
+    text: str | Mapping[str, object],
+    *,
+    enforce_new_defaults: bool = True,
+) -> RuleSet:
+    """Return the rules of one file."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(text if isinstance(text, str) else json.dumps(text))
+    return load_rule_set(file, enforce_new_defaults=enforce_new_defaults)
+
+
+def faults(tmp_path: Path, text: str | Mapping[str, object]) -> list[str]:
+    """Return why one file is refused, without the file's name."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, text)
+    return [fault.removeprefix(f"{tmp_path}/") for fault in caught.value.faults]
 
 
 @pytest.mark.parametrize(
@@ -19,13 +47,15 @@ ADMIN = {"roles": frozenset({"admin"}), "project_id": "q"}
         (MEMBER, Action.DELETE_IMAGE, {"project_id": "q"}, False),
         (ADMIN, Action.DELETE_IMAGE, {"project_id": "p"}, True),
         (MEMBER, Action.PUBLICIZE_IMAGE, {"project_id": "p"}, False),
+        (MEMBER, Action.GET_IMAGE, {"visibility": "public"}, True),
+        (MEMBER, Action.GET_IMAGE, {"visibility": "private"}, False),
         ({}, Action.DISCOVER, {}, True),
     ],
 )
 def test_built_in_rules_decide_without_any_file(
-    credentials: dict[str, object],
+    credentials: Mapping[str, object],
     action: str,
-    target: dict[str, object],
+    target: Mapping[str, object],
     allowed: bool,
 ) -> None:
     rules = load_rule_set(None)
@@ -33,11 +63,330 @@ def test_built_in_rules_decide_without_any_file(
     assert rules.decide(credentials, action, target).allowed is allowed
 
 
+@pytest.mark.parametrize("name", sorted(set(DEFAULTS) - {"communitize_image"}))
+def test_the_origins_file_opens_what_it_says(name: str) -> None:
+    rules = load_rule_set(ORIGIN)
+    says = json.loads(ORIGIN.read_text()).get(name)
+
+    allowed = rules.decide({"roles": []}, name, {}).allowed
+
+    # What the file does not name keeps its default, and those ask for a role.
+    open_by_default = {"metadef_default"}
+    assert allowed is (says == "" or name in open_by_default)
+
+
+def test_a_retired_name_is_loaded_with_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rules = load_rule_set(ORIGIN)
+
+    assert "copy_from" in rules
+    assert caplog.messages == [f"{ORIGIN}:10: rule copy_from has no effect"]
+
+
+def test_restricted_shuts_an_action_for_everyone(tmp_path: Path) -> None:
+    rules = load(tmp_path, {"download_image": "rule:restricted"})
+
+    assert not rules.decide(ADMIN, Action.DOWNLOAD_IMAGE, {}).allowed
+
+
+def test_a_file_can_say_what_restricted_means(tmp_path: Path) -> None:
+    rules = load(tmp_path, {"restricted": "role:admin", "add_task": "rule:restricted"})
+
+    assert rules.decide(ADMIN, Action.ADD_TASK, {}).allowed
+
+
+def test_no_file_can_refuse_discovery(tmp_path: Path) -> None:
+    rules = load(tmp_path, {"discover": "!", "add_task": "rule:discover"})
+
+    assert rules.decide({}, Action.DISCOVER, {}) == Decision(
+        allowed=True, action="discover", rule="discover"
+    )
+    assert not rules.decide({}, Action.ADD_TASK, {}).allowed
+
+
+def test_later_files_override_earlier_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "policy.d"
+    folder.mkdir()
+    (folder / "1").write_text("get_task: '!'\n")
+    (folder / "2").write_text("\nget_task: '@'\n")
+    main = tmp_path / "policy.json"
+    main.write_text('{"get_task": "!"}')
+
+    rules = load_rule_set(main, [folder])
+
+    assert rules.decide({}, Action.GET_TASK, {}).allowed
+    assert str(rules.origin("get_task")) == f"{folder / '2'}:2"
+    assert rules.origin("get_image") is None
+    assert rules.origin("nothing") is None
+    assert rules.files == (main, folder / "1", folder / "2")
+
+
+def test_a_set_can_be_walked_and_measured() -> None:
+    rules = load_rule_set(None)
+
+    assert {*rules} == {*DEFAULTS, "restricted"}
+    assert len(rules) == 68
+    assert canonical(rules.rules["tasks_api_access"].check) == "rule:context_is_admin"
+
+
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
-    file = tmp_path / "policy.yaml"
-    file.write_text("a: !\nb: rule:nowhere\nc: rule:d\nd: not rule:c\n")
+    text = """
+a: !
+b: null
+c: not rule:nowhere
+d: rule:e
+e: not rule:d
+f: role:a and
+g: rule:f
+b: ""
+h: class:x
+i: user_id:100%
+"""
 
-    with pytest.raises(ConfigurationError) as caught:
-        load_rule_set(file)
+    assert faults(tmp_path, text) == [
+        "policy.yaml:9: rule `b`: stands twice, first in line 3",
+        "policy.yaml:2: rule `a`: a YAML tag, so the rule needs quotes",
+        "policy.yaml:3: rule `b`: a rule is a text, not null",
+        "policy.yaml:7: rule `f`: the rule ends where a check is expected",
+        "policy.yaml:10: rule `h`: broken kind `class`",
+        "policy.yaml:11: rule `i`: broken interpolation in `100%`: incomplete format",
+        "policy.yaml:4: rule `c`: refers to unknown rule `nowhere`",
+        "policy.yaml:5: rule `d`: refers to itself: d -> e -> d",
+    ]
 
-    assert len(caught.value.faults) == 3
+
+def test_a_fault_of_a_rule_that_is_overridden_is_one(tmp_path: Path) -> None:
+    folder = tmp_path / "policy.d"
+    folder.mkdir()
+    (folder / "1").write_text("get_task: '@'\n")
+    main = tmp_path / "policy.json"
+    main.write_text('{"get_task": "foo"}')
+
+    with pytest.raises(ConfigurationError, match="no colon"):
+        load_rule_set(main, [folder])
+
+
+def test_separate_circles_are_separate_faults(tmp_path: Path) -> None:
+    text = "a: rule:b or rule:a\nb: rule:c\nc: rule:a\nd: rule:d\n"
+
+    assert sorted(faults(tmp_path, text)) == [
+        "policy.yaml:1: rule `a`: refers to itself: a -> a",
+        "policy.yaml:1: rule `a`: refers to itself: a -> b -> c -> a",
+        "policy.yaml:4: rule `d`: refers to itself: d -> d",
+    ]
+
+
+def test_a_file_can_make_built_in_rules_refer_in_a_circle(tmp_path: Path) -> None:
+    found = faults(tmp_path, {"context_is_admin": "rule:metadef_admin"})
+
+    assert found == [
+        "policy.yaml:1: rule `context_is_admin`: refers to itself:"
+        " context_is_admin -> metadef_admin -> context_is_admin"
+    ]
+
+
+def test_long_chains_of_references_are_refused_once(tmp_path: Path) -> None:
+    chain = {f"r{one}": f"rule:r{one + 1}" for one in range(2000)}
+
+    found = faults(tmp_path, {**chain, "r2000": "@"})
+
+    assert found == [
+        f"policy.yaml:1: rule `r{2000 - MAX_DEPTH}`:"
+        " too deeply nested, through the rules it refers to"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("credentials", "scope"),
+    [
+        ({"project_id": "p", "domain_id": None, "system_scope": None}, None),
+        ({"domain_id": "d"}, "project"),
+        ({"system_scope": "all"}, "project"),
+        ({"system_scope": "all", "project_id": "p"}, "project"),
+    ],
+)
+def test_another_scope_than_a_project_is_refused_and_named(
+    credentials: Mapping[str, object], scope: str | None
+) -> None:
+    roles = frozenset({"admin"})
+
+    decision = load_rule_set(None).decide(
+        {**credentials, "roles": roles}, "add_image", {}
+    )
+
+    assert decision == Decision(scope is None, "add_image", "add_image", scope)
+
+
+def test_who_is_admin_is_decided_in_any_scope() -> None:
+    credentials = {"roles": frozenset({"admin"}), "system_scope": "all"}
+
+    assert load_rule_set(None).decide(credentials, "context_is_admin", {}).allowed
+
+
+OLD = {
+    "new": Default("new", "role:new", "-", old="role:old"),
+    "renamed": Default("renamed", "role:new", "-", old="role:old", old_name="past"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "enforce", "expected"),
+    [
+        ({}, True, {"new": "role:new", "renamed": "role:new"}),
+        (
+            {},
+            False,
+            {
+                "new": "(role:new or role:old)",
+                "renamed": "(role:new or role:old)",
+            },
+        ),
+        ({"new": "!", "renamed": "!"}, False, {"new": "!", "renamed": "!"}),
+        ({"past": "role:x"}, True, {"renamed": "role:x"}),
+        ({"past": "role:x"}, False, {"renamed": "role:x"}),
+        ({"past": "role:x", "renamed": "!"}, True, {"renamed": "!"}),
+        ({"past": "rule:renamed"}, True, {"renamed": "role:new"}),
+    ],
+)
+def test_deprecated_defaults_and_names_still_count(
+    tmp_path: Path, text: Mapping[str, object], enforce: bool, expected: dict[str, str]
+) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(text))
+
+    rules = load_rule_set(file, registered=OLD, enforce_new_defaults=enforce)
+
+    found = {name: canonical(rules.rules[name].check) for name in expected}
+    assert found == expected
+
+
+def test_a_decision_names_the_old_rule_that_made_it(tmp_path: Path) -> None:
+    rules = load(tmp_path, {"manage_image_cache": "role:cacher"})
+    cacher = {"roles": frozenset({"cacher"})}
+
+    decision = rules.decide(cacher, Action.CACHE_LIST, {})
+
+    assert decision == Decision(True, "cache_list", "manage_image_cache")
+    assert str(rules.origin("cache_list")).endswith("policy.yaml:1")
+
+
+def test_without_the_new_defaults_the_old_ones_admit_as_well(tmp_path: Path) -> None:
+    rules = load(tmp_path, {}, enforce_new_defaults=False)
+
+    assert rules.decide({}, Action.DELETE_IMAGE, {}).allowed
+    assert not rules.decide({}, Action.PUBLICIZE_IMAGE, {}).allowed
+
+
+def test_a_name_that_no_rule_has_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    decision = load_rule_set(None).decide(ADMIN, "no_such_action", {})
+
+    assert decision == Decision(False, "no_such_action", "no_such_action")
+    assert "no_such_action" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("texts", "action", "decision"),
+    [
+        ({"default": "@"}, "x", Decision(True, "x", "default")),
+        ({"default": "!"}, "x", Decision(False, "x", "default")),
+        ({}, "x", Decision(False, "x", "default")),
+        ({"default": "@", "a": "rule:x"}, "a", Decision(True, "a", "a")),
+        ({"a": "rule:x"}, "a", Decision(False, "a", "a")),
+        ({"a": "not rule:x"}, "a", Decision(True, "a", "a")),
+        ({"discover": "!"}, "discover", Decision(False, "discover", "discover")),
+    ],
+)
+def test_as_a_library_unknown_names_mean_the_default_rule(
+    texts: Mapping[str, str], action: str, decision: Decision
+) -> None:
+    assert RuleSet.from_texts(texts).decide({}, action, {}) == decision
+
+
+def test_a_file_can_be_loaded_as_the_reference_would(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"fallback": "role:x", "a": "rule:typo"}')
+
+    rules = load_rule_set(
+        file, registered={}, default_rule="fallback", unknown_to_default=True
+    )
+
+    assert rules.decide({"roles": ["x"]}, "a", {}).allowed
+    assert not rules.decide({"roles": ["y"]}, "a", {}).allowed
+
+
+def test_a_library_refuses_circles_too() -> None:
+    with pytest.raises(ConfigurationError, match="built in: rule `default`: refers"):
+        RuleSet.from_texts({"default": "rule:typo"})
+
+
+def test_a_library_refuses_what_is_no_rule() -> None:
+    with pytest.raises(RuleSyntaxError):
+        RuleSet.from_texts({"a": None})
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "whole"),
+    [
+        ("add_image", {"project_id", "owner"}, False),
+        ("get_image", {"project_id", "member_id", "visibility"}, False),
+        ("alias", {"project_id", "member_id", "visibility"}, False),
+        ("ask", {"name", *IDENTIFYING}, True),
+        ("ask_alias", {"name", "size", *IDENTIFYING}, True),
+        ("no_such_action", set(), False),
+    ],
+)
+def test_the_fields_that_a_decision_reads_are_known(
+    tmp_path: Path, action: str, fields: set[str], whole: bool
+) -> None:
+    rules = load(
+        tmp_path,
+        {
+            "alias": "rule:get_image",
+            "ask": "http://host/%(name)s",
+            "ask_alias": "not rule:ask or 5:%(size)s",
+        },
+    )
+
+    assert rules.fields_read(action) == fields
+    assert rules.reads_whole_target(action) is whole
+
+
+def test_an_expression_is_asked_by_the_rules_of_the_set(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rules = load_rule_set(None)
+
+    rule = rules.compile("rule:context_is_admin or 'x':%(name)s or user_id.x:y")
+
+    assert rule.allows(ADMIN, {})
+    assert rule.allows(MEMBER, {"name": "x"})
+    assert not rule.allows({"user_id": "u"}, {})
+    assert "user_id.x:y" in caplog.text
+    assert rule.fields == {"name"}
+    assert not rule.reads_whole_target
+
+
+@pytest.mark.parametrize(
+    ("expression", "error"),
+    [("rule:nowhere", UnknownRule), ("role:a or", RuleSyntaxError)],
+)
+def test_an_expression_that_leads_nowhere_is_refused(
+    expression: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        load_rule_set(None).compile(expression)
+
+
+def test_a_library_reads_unknown_names_in_expressions_as_the_default_rule() -> None:
+    assert RuleSet.from_texts({"default": "@"}).compile("rule:typo").allows({}, {})
+
+
+def test_a_missing_file_leaves_the_defaults(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        rules = load_rule_set(tmp_path / "absent.yaml")
+
+    assert len(rules) == 68
+    assert "the built-in rules apply" in caplog.text
