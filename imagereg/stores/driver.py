@@ -133,15 +133,8 @@ def check_key(key: str) -> str:
         Invalid: it is empty, too long, begins with a dot, or holds a separator or
             a control character.
     """
-    plain = key.isprintable() and "/" not in key and "\\" not in key
-    if not key or not plain or key.startswith(".") or _width(key) > MAX_KEY_BYTES:
-        raise Invalid(f"`{key[:MAX_KEY_BYTES]!r}` cannot be the key of a blob")
-    return key
-
-
-def _width(key: str) -> int:
-    """Bytes of ``key`` as a file name; lone surrogates make it too long."""
-    try:
-        return len(key.encode())
-    except UnicodeEncodeError:
-        return MAX_KEY_BYTES + 1
+    # What can be printed has no lone surrogates either, so it can be encoded.
+    is_plain = key.isprintable() and "/" not in key and "\\" not in key
+    if is_plain and key and key[0] != "." and len(key.encode()) <= MAX_KEY_BYTES:
+        return key
+    raise Invalid(f"`{key[:MAX_KEY_BYTES]!r}` cannot be the key of a blob")

@@ -65,6 +65,18 @@ class StoreConformance:
 
         assert read(driver.open(url, 0, None)) == data
 
+    @pytest.mark.parametrize("announced", [0, 3, 100_000])
+    @pytest.mark.parametrize("data", [b"bytes", b"a" + bytes(9000), bytes(5000), b""])
+    def test_what_was_written_counts_not_what_was_announced(
+        self, driver: StoreDriver, data: bytes, announced: int
+    ) -> None:
+        with driver.writer("key", announced, replace=False) as writer:
+            writer.write(data)
+            url = writer.commit().url
+
+        assert driver.size(url) == len(data)
+        assert read(driver.open(url, 0, None)) == data
+
     @pytest.mark.parametrize(
         ("offset", "length"),
         [

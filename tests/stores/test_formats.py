@@ -86,6 +86,7 @@ MISMATCHES = [
     (disks.qcow2(), "ploop"),
     (disks.descriptor("monolithicFlat"), "ami"),
     (disks.luks(), "qcow2"),
+    (b"text " * 200 + b"\xff" * 99, "qcow2"),  # the inspector for VMDK stumbles
 ]
 
 
