@@ -85,6 +85,9 @@ class Action(StrEnum):
     #: Versions, health, schemas and ``/info``: always allowed, in no policy file.
     DISCOVER = "discover"
 
+    #: Our own, unknown to the reference: who is told why a request was refused.
+    EXPLAIN_DENIAL = "explain_denial"
+
 
 @dataclass(frozen=True, slots=True)
 class Default:
@@ -363,10 +366,26 @@ def _every_default() -> Iterator[Default]:
         yield Default(name, "rule:metadef_admin", guards)
 
 
-#: Every rule name that a policy file may override.
+#: Every rule name of the reference.
 DEFAULTS: Mapping[str, Default] = MappingProxyType(
     {default.name: default for default in _every_default()}
 )
+
+#: Actions of this registry alone.  They are kept apart from the 67 names of the
+#: reference, and a policy file may override them all the same.
+OWN: Mapping[str, Default] = MappingProxyType(
+    {
+        Action.EXPLAIN_DENIAL.value: Default(
+            Action.EXPLAIN_DENIAL.value,
+            _A,
+            "The text of every 403 answer: say which rule refused, and why.",
+            scope=None,
+        )
+    }
+)
+
+#: All names that have a built-in rule and may be overridden.
+REGISTERED: Mapping[str, Default] = MappingProxyType({**DEFAULTS, **OWN})
 
 #: Names that are built in beside the actions: the origin's text uses
 #: ``rule:restricted`` to shut an action for everyone (ruling P-1).

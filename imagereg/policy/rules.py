@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagereg.errors import ConfigurationError, RuleFailed, UnknownRule
-from imagereg.policy.actions import DEFAULTS, RETIRED, Action, Default
+from imagereg.policy.actions import REGISTERED, RETIRED, Action, Default
 from imagereg.policy.checks import Always, Check, Never, asks_remote, fields, references
 from imagereg.policy.compiler import (
     Evaluate,
@@ -246,7 +246,7 @@ def load_rule_set(
     default_rule: str = "default",
     enforce_new_defaults: bool = True,
     remote: RemoteAsk | None = None,
-    registered: Mapping[str, Default] = DEFAULTS,
+    registered: Mapping[str, Default] = REGISTERED,
     unknown_to_default: bool = False,
 ) -> RuleSet:
     """Return the rules of the files, merged with the built-in defaults.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.policy.actions import DEFAULTS, RETIRED, Action
+from imagereg.policy.actions import DEFAULTS, OWN, RETIRED, Action
 from imagereg.policy.language import parse
 from imagereg.policy.rules import load_rule_set
 
@@ -17,7 +17,7 @@ UNSCOPED = {
 
 def test_there_are_67_names_and_each_is_an_action() -> None:
     assert len(DEFAULTS) == 67
-    assert {*Action} == {*DEFAULTS, Action.DISCOVER}
+    assert {*Action} == {*DEFAULTS, *OWN, Action.DISCOVER}
 
 
 def test_a_member_of_the_enum_is_named_for_its_value() -> None:
@@ -36,7 +36,7 @@ def test_a_default_can_be_read_and_says_what_it_guards(name: str) -> None:
 
 def test_the_built_in_rules_hold_together_in_both_modes() -> None:
     for enforce in (True, False):
-        assert len(load_rule_set(None, enforce_new_defaults=enforce)) == 68
+        assert len(load_rule_set(None, enforce_new_defaults=enforce)) == 69
 
 
 def test_the_origin_knows_46_of_the_names_and_a_retired_one() -> None:
