@@ -22,6 +22,7 @@ from imagereg.errors import (
     Forbidden,
     ImageNotFound,
     ImageRegError,
+    MemberNotFound,
     NotOwner,
     PropertyReserved,
     ReadOnlyCaller,
@@ -82,11 +83,13 @@ class ImageView:
 
     Attributes:
         image: the record with unreadable properties taken out.
-        locations: what may be shown of where the bytes lie; None hides the key.
+        locations: where the bytes lie, as far as the caller may know.
+        stores: ids of the stores that hold the bytes, likewise.
     """
 
     image: Image
-    locations: tuple[Location, ...] | None
+    locations: tuple[Location, ...]
+    stores: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +171,40 @@ class Grant:
         readable = self._read_verdicts(image)
         shown = {n: v for n, v in image.properties.items() if readable[n]}
         seen = image if len(shown) == len(image.properties) else None
+        concealed = image.status == Status.DEACTIVATED and not self.caller.is_admin
+        places = () if concealed else image.locations
         return ImageView(
             image=seen or replace(image, properties=shown),
-            locations=self.gate.visible_locations(self.caller, image),
+            locations=self.gate.visible_locations(self.caller, image, places),
+            stores=tuple(place.store for place in places if place.store),
         )
+
+    def check_member(self, member_id: str) -> None:
+        """Refuse a membership that is not the caller's to see.
+
+        A member sees its own entry alone; the owner and administrators see all.
+
+        Raises:
+            MemberNotFound: as if the project were no member.
+
+        Source: contract policy 7.
+        """
+        caller = self.caller
+        if caller.is_admin or is_owner(caller, self.image):
+            return
+        if member_id != caller.project_id:
+            raise MemberNotFound(self.image.id, member_id)
+
+    def check_own_membership(self, member_id: str) -> None:
+        """Refuse to answer for another project, whatever the rules say (P-4).
+
+        Raises:
+            MemberNotFound: the entry is not the caller's to see.
+            NotOwner: it is to see, not to change.
+        """
+        self.check_member(member_id)
+        if not self.caller.is_admin and member_id != self.caller.project_id:
+            raise NotOwner("only the member itself may change its status")
 
     def hidden(self, image: Image) -> frozenset[str]:
         """Return the names of the image's properties that the caller cannot read."""
@@ -259,7 +292,7 @@ class Gate:
         self._expressions: tuple[RuleSet, dict[str, CompiledRule]] = (policy.rules, {})
 
     def recognise(self, caller: Caller) -> Caller:
-        """Return the caller with ``is_admin`` as the rule ``context_is_admin`` has it."""
+        """Return the caller with ``is_admin`` as ``context_is_admin`` decides it."""
         is_admin = self.allows(caller, Action.CONTEXT_IS_ADMIN, {})
         return replace(caller, is_admin=is_admin) if is_admin else caller
 
@@ -329,9 +362,8 @@ class Gate:
             return ActionDenied(action, decision.rule, detail)
         if isinstance(target, ProposedImage):
             return _refuse_owner(caller, target.owner)
-        if isinstance(target, StoredImage) and action in OWNER_ONLY:
-            if not (caller.is_admin or is_owner(caller, target.image)):
-                return NotOwner(f"only the owner may complete {action} action")
+        if isinstance(target, StoredImage) and not _owns(caller, action, target):
+            return NotOwner(f"only the owner may complete {action} action")
         return None
 
     def allows(
@@ -374,20 +406,23 @@ class Gate:
         return known[rule]
 
     def visible_locations(
-        self, caller: Caller, image: Image
-    ) -> tuple[Location, ...] | None:
-        """Return the locations the caller may see; None hides even that there are any.
-
-        Nobody but administrators sees those of a deactivated image.
-        """
-        if not self.shows_locations:
-            return None
-        if image.status == Status.DEACTIVATED and not caller.is_admin:
+        self, caller: Caller, image: Image, places: tuple[Location, ...]
+    ) -> tuple[Location, ...]:
+        """Return those locations, if an option and the rule let the caller see them."""
+        if not self.shows_locations or not places:
             return ()
         fields = self.fields(caller, StoredImage(image))
-        if not self.allows(caller, Action.GET_IMAGE_LOCATION, fields):
-            return ()
-        return image.locations
+        allowed = self.allows(caller, Action.GET_IMAGE_LOCATION, fields)
+        return places if allowed else ()
+
+
+def _owns(caller: Caller, action: Action, target: StoredImage) -> bool:
+    """Return whether ownership allows the action, whatever the rules say (P-4)."""
+    if caller.is_admin or action not in WRITES:
+        return True
+    if action == Action.MODIFY_MEMBER:
+        return target.membership is not None
+    return action not in OWNER_ONLY or is_owner(caller, target.image)
 
 
 def _refuse_owner(caller: Caller, owner: str | None) -> ImageRegError | None:

@@ -17,12 +17,15 @@ from imagereg.api.schemas import ImageBodies, image_schema
 from imagereg.api.services import Services
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
+from imagereg.db.members import MemberRepository
 from imagereg.db.schema import prepare
 from imagereg.db.uploads import UploadRepository
 from imagereg.errors import ConfigurationError
+from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
 from imagereg.images.limits import Limits
+from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
 from imagereg.images.recovery import Recovery, worker_name
 from imagereg.images.removal import Removal
@@ -95,7 +98,9 @@ def _gate(settings: Settings) -> Gate:
 
     def check_policy(rule: str) -> PolicyFacts:
         compiled = policy.rules.compile(rule if ":" in rule else f"rule:{rule}")
-        return PolicyFacts(compiled.fields)
+        return PolicyFacts(
+            compiled.fields, reads_whole_target=compiled.reads_whole_target
+        )
 
     guard = PropertyGuard.from_file(
         settings.default.property_protection_file,
@@ -105,7 +110,6 @@ def _gate(settings: Settings) -> Gate:
     shown = (
         settings.default.show_image_direct_url
         or settings.default.show_multiple_locations
-        or settings.multi_store
     )
     return Gate(policy, guard, shows_locations=shown)
 
@@ -160,14 +164,25 @@ def _services(
         catalog=Catalog(images),
         metadata=Metadata(images, limits, Removal(images, stores)),
         data=ImageData(
-            images, uploads, stores, limits, rules, base.hashing_algorithm, worker_name
+            images=images,
+            uploads=uploads,
+            stores=stores,
+            limits=limits,
+            formats=rules,
+            hash_algorithm=base.hashing_algorithm,
+            worker=worker_name,
+            several_stores=settings.multi_store,
         ),
         tags=Tags(images, limits),
+        members=Members(MemberRepository(engine), limits),
+        actions=Actions(images),
         bodies=ImageBodies(schema),
         options=DocumentOptions(
             direct_url=base.show_image_direct_url,
             locations=base.show_multiple_locations,
-            stores=settings.multi_store,
+            weights={store.id: store.weight for store in stores}
+            if settings.multi_store
+            else {},
         ),
         max_body_bytes=settings.oslo_middleware.max_request_body_size,
         max_request_id=base.max_request_id_length,

@@ -125,6 +125,13 @@ class ImageNotFound(NotFound):
         super().__init__(f"no image found with id `{image_id}`")
 
 
+class MemberNotFound(NotFound):
+    """No such member of the image is visible to the caller."""
+
+    def __init__(self, image_id: str, member_id: str) -> None:
+        super().__init__(f"image `{image_id}` has no member `{member_id}`")
+
+
 class Conflict(ImageRegError):
     """The request does not fit the present state."""
 

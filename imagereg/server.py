@@ -86,7 +86,7 @@ def serve(registry: Registry, settings: Settings, listen: Listen) -> None:
     _Server(registry, settings, listen).run()
 
 
-class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn is untyped
+class _Arbiter(Arbiter):
     """gunicorn's master; the second SIGTERM means: now."""
 
     _terminating = False
@@ -100,7 +100,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn is untyped
         super().signal(sig, frame)
 
 
-class _Server(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
+class _Server(BaseApplication):
     """The application and its settings, as gunicorn wants them."""
 
     def __init__(self, registry: Registry, settings: Settings, listen: Listen) -> None:
@@ -114,7 +114,7 @@ class _Server(BaseApplication):  # type: ignore[misc] # gunicorn is untyped
         for name, value in self._options().items():
             self.cfg.set(name, value)
 
-    def load(self) -> object:
+    def load(self) -> Any:  # noqa: ANN401 - the stubs want a type that Flask's is not
         """Return the WSGI application."""
         return self._registry.app
 

@@ -28,8 +28,7 @@ def configure_logging(settings: Settings) -> None:
     base = settings.default
     handler: logging.Handler
     if base.log_file is not None:
-        path = base.log_dir / base.log_file if base.log_dir else base.log_file
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = logging.FileHandler(base.log_file, encoding="utf-8")
     else:
         handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestId())

@@ -4,13 +4,13 @@ Source: contract auth 2 to 8, rulings U-1, U-3, U-4, U-6, U-7.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 from uuid import uuid4
 
 from flask import Request
+from werkzeug.datastructures import Headers
 
 from imagereg.errors import HeaderTooLong, Invalid, Unauthenticated
 from imagereg.model import Caller
@@ -50,18 +50,14 @@ class NoAuth:
         )
         if not self._headers:
             return caller
-        found = {
-            field: value
-            for field, value in (
-                ("user_id", request.headers.get("X-User-Id")),
-                ("project_id", request.headers.get("X-Project-Id")),
-            )
-            if value
-        }
-        if "X-Roles" in request.headers:
-            roles = split_roles(request.headers["X-Roles"])
-            return replace(caller, roles=roles, **found)
-        return replace(caller, **found)
+        headers = request.headers
+        roles = headers.get("X-Roles")
+        return replace(
+            caller,
+            user_id=headers.get("X-User-Id") or caller.user_id,
+            project_id=headers.get("X-Project-Id") or caller.project_id,
+            roles=caller.roles if roles is None else split_roles(roles),
+        )
 
 
 class TrustedHeaders:
@@ -101,8 +97,7 @@ class TrustedHeaders:
 def request_id(request: Request, longest: int) -> str:
     """Return the id of this request: the client's own, or a new one.
 
-    Args:
-        longest: ``max_request_id_length``, in characters; 0 is no limit.
+    ``longest`` is ``max_request_id_length``, in characters; 0 is no limit.
 
     Raises:
         HeaderTooLong: the client's is longer (D-17).
@@ -127,7 +122,7 @@ def split_roles(text: str) -> frozenset[str]:
     return frozenset(role for role in roles if role)
 
 
-def _from_headers(headers: Mapping[str, str]) -> Caller:
+def _from_headers(headers: Headers) -> Caller:
     def first(*names: str) -> str | None:
         return next((headers[name] for name in names if headers.get(name)), None)
 

@@ -62,8 +62,7 @@ def chunks(request: Request) -> Iterator[bytes]:
 def json_document(request: Request, longest: int) -> object:
     """Return the body as JSON, whatever its content type.
 
-    Args:
-        longest: bytes, ``[oslo_middleware] max_request_body_size``.
+    ``longest`` is ``[oslo_middleware] max_request_body_size``, in bytes.
 
     Raises:
         Invalid: no body, or not JSON.

@@ -3,11 +3,15 @@
 Source: contract api-images 1.1, 2 and 22; api-schemas.
 """
 
+from collections.abc import Iterable
+
 from flask import Response, request
 
+from imagereg.api.documents import Document
 from imagereg.api.images import json_answer
 from imagereg.api.services import Call
 from imagereg.errors import NotFound
+from imagereg.stores.store import Store
 
 
 def choices(call: Call) -> Response:
@@ -55,6 +59,48 @@ def import_info(call: Call) -> Response:
             }
         }
     )
+
+
+def usage(call: Call) -> Response:  # every view has the same signature
+    """Show what the caller's project uses of its limits."""
+    return json_answer({"usage": {}})
+
+
+def stores(call: Call) -> Response:
+    """Show which stores clients may name."""
+    return json_answer({"stores": [_store(call, store) for store in _all(call)]})
+
+
+def stores_detail(call: Call) -> Response:
+    """Show the same, with what only administrators and services need."""
+    return json_answer(
+        {
+            "stores": [
+                {
+                    **_store(call, store),
+                    "type": store.type,
+                    "weight": store.weight,
+                    "properties": store.properties,
+                }
+                for store in _all(call)
+            ]
+        }
+    )
+
+
+def _all(call: Call) -> Iterable[Store]:
+    return call.services.data.stores
+
+
+def _store(call: Call, store: Store) -> Document:
+    document: Document = {"id": store.id}
+    if store.description:
+        document["description"] = store.description
+    if store is call.services.data.stores.default:
+        document["default"] = "true"
+    if not store.writable:
+        document["read-only"] = "true"
+    return document
 
 
 def _versions(call: Call, status: int) -> Response:

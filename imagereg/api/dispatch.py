@@ -1,4 +1,4 @@
-"""Authenticate, find the target, pass the gate, run the view: every route, in that order.
+"""Every route: authenticate, find the target, pass the gate, run the view.
 
 `bind` is the only place that attaches a view to a URL, and what it attaches is
 `guarded`, so a view without the gate cannot exist.
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import NotFound as NoRoute
 from werkzeug.routing import Map, Rule
 
 from imagereg.api import problems
@@ -18,7 +19,7 @@ from imagereg.api.auth import request_id
 from imagereg.api.bodies import has_body
 from imagereg.api.services import Call, Services
 from imagereg.api.targets import Finder
-from imagereg.errors import ImageRegError, Invalid
+from imagereg.errors import Forbidden, ImageRegError, Invalid, NotFound
 from imagereg.model import Caller
 from imagereg.policy.actions import Action
 
@@ -36,11 +37,13 @@ class Route:
     Attributes:
         method: one of `METHODS`, or ``*`` for any.
         action: the policy asked, on the target that ``target`` finds.
+        before: policies that are asked first, on the same target.
         target: reads path and body.
         view: what runs once the gate has opened.
         bodyless: a request with a body is refused before anything is looked at.
         open: answers callers without identity too.
         head: HEAD is answered as GET is, through the same gate.
+        conceal: whoever is refused is told that there is nothing.
     """
 
     method: str
@@ -51,6 +54,8 @@ class Route:
     bodyless: bool = False
     open: bool = False
     head: bool = False
+    before: tuple[Action, ...] = ()
+    conceal: bool = False
 
 
 class _ExactRule(Rule):
@@ -65,8 +70,6 @@ class _ExactRule(Rule):
 class _Application(Flask):
     """Flask with nothing automatic: no static files, HEAD or OPTIONS of its own."""
 
-    url_rule_class = _ExactRule
-
     def __init__(self) -> None:
         super().__init__("imagereg", static_folder=None)
         self.url_map = Map(merge_slashes=False)
@@ -76,13 +79,11 @@ def bind(routes: Sequence[Route], services: Services) -> Flask:
     """Return the application that answers exactly these routes."""
     app = _Application()
     for route in routes:
-        app.add_url_rule(
-            route.path,
-            endpoint=f"{route.method} {route.path}",
-            view_func=guarded(route, services),
-            methods=None if route.method == "*" else [route.method],
-            provide_automatic_options=False,
-            head=route.head,
+        endpoint = f"{route.method} {route.path}"
+        methods = None if route.method == "*" else [route.method]
+        app.view_functions[endpoint] = guarded(route, services)
+        app.url_map.add(
+            _ExactRule(route.path, endpoint=endpoint, methods=methods, head=route.head)
         )
     _handle_failures(app, services)
     return app
@@ -97,7 +98,14 @@ def guarded(route: Route, services: Services) -> Callable[..., Response]:
         if route.bodyless and has_body(request):
             raise Invalid("this request takes no body")
         target, body = route.target(request, caller, services, ids)
-        grant = services.gate.authorize(caller, (route.action,), target)
+        try:
+            grant = services.gate.authorize(
+                caller, (*route.before, route.action), target
+            )
+        except Forbidden as error:
+            if route.conceal:
+                raise NotFound("there is no such resource") from error
+            raise
         return route.view(Call(grant, request, services, ids, body))
 
     return enter
@@ -119,47 +127,52 @@ def identify(services: Services) -> Caller:
 def _handle_failures(app: Flask, services: Services) -> None:
     """Register what turns each kind of failure into its answer."""
 
-    @app.before_request
-    def check_url() -> Response | None:
-        if request.method == "OPTIONS":
-            return Response(status=200)
-        try:
-            request.environ["PATH_INFO"].encode("latin-1").decode()
-            request.query_string.decode("ascii")
-        except UnicodeDecodeError as error:
-            raise Invalid("the URL is not UTF-8") from error
-        return None
-
-    @app.after_request
-    def add_request_id(response: Response) -> Response:
-        if "request_id" in g:
-            response.headers["X-Openstack-Request-Id"] = g.request_id
-        return response
-
-    @app.errorhandler(ImageRegError)
-    def expected(error: ImageRegError) -> Response:
-        return problems.answer(error)
-
-    @app.errorhandler(HTTPException)
     def unrouted(error: HTTPException) -> Response:
         try:
             # Without identity, known and unknown paths look alike.
             identify(services)
         except ImageRegError as refusal:
             return problems.answer(refusal)
-        if isinstance(error, MethodNotAllowed):
-            return _wrong_method(error.valid_methods or ())
-        if isinstance(error, NotFound):
-            known = request.method in (*METHODS, "HEAD", "OPTIONS")
-            return problems.problem(404 if known else 501, "no such resource")
-        return problems.problem(error.code or 500, "")
+        return _unrouted(error)
 
-    @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        log.exception(
-            "request %s failed: %s", g.get("request_id", "-"), type(error).__name__
-        )
-        return problems.problem(500, "")
+    app.before_request(_check_url)
+    app.after_request(_add_request_id)
+    app.register_error_handler(ImageRegError, problems.answer)
+    app.register_error_handler(HTTPException, unrouted)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _check_url() -> Response | None:
+    if request.method == "OPTIONS":
+        return Response(status=200)
+    try:
+        request.environ["PATH_INFO"].encode("latin-1").decode()
+        request.query_string.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise Invalid("the URL is not UTF-8") from error
+    return None
+
+
+def _add_request_id(response: Response) -> Response:
+    if "request_id" in g:
+        response.headers["X-Openstack-Request-Id"] = g.request_id
+    return response
+
+
+def _unrouted(error: HTTPException) -> Response:
+    """Return the answer to a request that no route takes."""
+    if isinstance(error, MethodNotAllowed):
+        return _wrong_method(error.valid_methods or ())
+    if isinstance(error, NoRoute):
+        known = request.method in (*METHODS, "HEAD", "OPTIONS")
+        return problems.problem(404 if known else 501, "no such resource")
+    return problems.problem(error.code or 500, "")
+
+
+def _unexpected(error: Exception) -> Response:
+    """Answer a fault of ours, which the log tells of and the client does not."""
+    log.error("a request failed: %s", type(error).__name__, exc_info=error)
+    return problems.problem(500, "")
 
 
 def _wrong_method(valid: Iterable[str]) -> Response:

@@ -6,12 +6,12 @@ the JSON does.  Only an `ImageView` comes in, so nothing unreadable can go out.
 Source: contract api-images 5 and 10.1.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from imagereg.access import ImageView
-from imagereg.model import Location, format_time
+from imagereg.model import Member, format_time
 
 Document = dict[str, object]
 
@@ -23,12 +23,12 @@ class DocumentOptions:
     Attributes:
         direct_url: ``show_image_direct_url``.
         locations: ``show_multiple_locations``.
-        stores: several stores are configured.
+        weights: store id -> weight where several stores are configured, else empty.
     """
 
     direct_url: bool = False
     locations: bool = False
-    stores: bool = False
+    weights: Mapping[str, int] = field(default_factory=dict)
 
 
 def image_document(view: ImageView, options: DocumentOptions) -> Document:
@@ -62,8 +62,7 @@ def image_document(view: ImageView, options: DocumentOptions) -> Document:
         file=f"{link}/file",
         schema="/v2/schemas/image",
     )
-    if view.locations is not None:
-        _add_locations(document, view.locations, options)
+    _add_places(document, view, options)
     return document
 
 
@@ -81,9 +80,15 @@ def page_document(
     return document
 
 
-def _add_locations(
-    document: Document, locations: Sequence[Location], options: DocumentOptions
-) -> None:
+def _add_places(document: Document, view: ImageView, options: DocumentOptions) -> None:
+    """Add where the bytes lie, best place first."""
+    weights = options.weights
+    if weights and view.stores:
+        ordered = sorted(view.stores, key=lambda store: -weights.get(store, 0))
+        document["stores"] = ",".join(ordered)
+    locations = sorted(
+        view.locations, key=lambda place: -weights.get(place.store or "", 0)
+    )
     if options.locations:
         document["locations"] = [
             {"url": public_url(place.url), "metadata": place.metadata}
@@ -91,6 +96,18 @@ def _add_locations(
         ]
     if options.direct_url and locations:
         document["direct_url"] = public_url(locations[0].url)
+
+
+def member_document(member: Member) -> Document:
+    """Return the record of a membership.  Source: contract api-images 20."""
+    return {
+        "member_id": member.member_id,
+        "image_id": member.image_id,
+        "status": member.status,
+        "created_at": format_time(member.created_at_us),
+        "updated_at": format_time(member.updated_at_us),
+        "schema": "/v2/schemas/member",
+    }
 
 
 def public_url(url: str) -> str:

@@ -20,20 +20,24 @@ BLOCK_BYTES = 256 * 1024
 
 def upload(call: Call) -> Response:
     """Take an image's data."""
-    incoming = Incoming(bodies.chunks(call.request), expected_size=call.body)
+    size, store = call.body
+    incoming = Incoming(bodies.chunks(call.request), size, store)
     call.services.data.upload(call.grant, incoming)
     return Response(status=204)
 
 
 def download(call: Call) -> Response:
     """Send an image's data, or one range of them."""
+    image = call.grant.image
+    tag = _entity_tag(image)
+    if tag and tag in _listed(call.request.headers.get("If-None-Match", "")):
+        return Response(status=304, headers={"ETag": tag})
     part: list[range] = []
-    reader = call.services.data.open(call.grant, _chooser(call, part))
+    reader = call.services.data.open(call.grant, _chooser(call, tag, part), call.body)
     if reader is None:
         response = Response(status=204)
         del response.headers["Content-Type"]
         return response
-    image = call.grant.image
     response = Response(
         _body(call, reader),
         200,
@@ -64,13 +68,32 @@ def _describe(response: Response, image: Image) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
     if image.checksum:
         response.headers["Content-MD5"] = image.checksum
-    if image.os_hash_algo and image.os_hash_value:
-        response.headers["ETag"] = f'"{image.os_hash_algo}:{image.os_hash_value}"'
+    tag = _entity_tag(image)
+    if tag:
+        response.headers["ETag"] = tag
 
 
-def _chooser(call: Call, part: list[range]) -> Callable[[int], range] | None:
+def _entity_tag(image: Image) -> str | None:
+    """Return the ETag of the data, or None while nothing is known of them."""
+    if not image.os_hash_algo or not image.os_hash_value:
+        return None
+    return f'"{image.os_hash_algo}:{image.os_hash_value}"'
+
+
+def _listed(header: str) -> frozenset[str]:
+    """Return the entity tags of a header; weak ones compare like strong ones here."""
+    tags = (tag.strip() for tag in header.split(","))
+    return frozenset(tag.removeprefix("W/") for tag in tags)
+
+
+def _chooser(
+    call: Call, tag: str | None, part: list[range]
+) -> Callable[[int], range] | None:
     """Return what picks the range that the headers ask for; it is kept in ``part``."""
     headers = call.request.headers
+    if "If-Range" in headers and headers["If-Range"].strip() != tag:
+        # The client's part belongs to other data: it gets the whole (RFC 9110, 13.1.5).
+        return None
     if "Range" in headers:
         parse = partial(parse_range, headers["Range"])
     elif "Content-Range" in headers:

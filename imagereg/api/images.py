@@ -34,6 +34,9 @@ def create(call: Call) -> Response:
     view = call.services.metadata.create(call.grant, call.body)
     response = json_answer(_document(call, view), 201)
     response.headers["Location"] = f"{request.host_url}v2/images/{view.image.id}"
+    if call.services.data.several_stores:
+        ids = ",".join(store.id for store in call.services.data.stores)
+        response.headers["OpenStack-image-store-ids"] = ids
     if call.services.import_methods:
         methods = ",".join(call.services.import_methods)
         response.headers["OpenStack-image-import-methods"] = methods

@@ -27,8 +27,7 @@ def parse(
 ) -> tuple[PatchOperation, ...]:
     """Return the operations of a PATCH body.
 
-    Args:
-        content_type: as the header has it; parameters do not matter.
+    Parameters of the content type do not matter.
 
     Raises:
         UnsupportedMedia: the content type is neither dialect.

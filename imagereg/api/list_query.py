@@ -82,9 +82,7 @@ def parse(
 ) -> ListRequest:
     """Return what a list request asks for.
 
-    Args:
-        default: rows of a page when no limit is named.
-        largest: rows of a page at most.
+    A page has ``default`` rows when no limit is named, and ``largest`` at most.
 
     Raises:
         Invalid: a parameter's value is malformed.
@@ -150,7 +148,7 @@ def _filter(filters: _Filters, name: str, value: str) -> None:
     elif name in _EXACT:
         filters.conditions.append(Condition(name, "=", (value,)))
     elif name in NUMBERS:
-        filters.conditions.append(Condition(name, "=", (_number(name, value),)))
+        _number_filter(filters, name, value)
     elif name.endswith(("_min", "_max")):
         filters.conditions.append(_bound(name, value))
     else:
@@ -218,7 +216,7 @@ def _choice(name: str, value: str) -> Condition:
 def split_quoted(text: str) -> list[str]:
     """Return the elements of a comma list in which quotes protect commas.
 
-    Empty elements vanish; ``\\"`` is a quote inside quotes.
+    Empty elements vanish; a backslash protects a quote inside quotes.
 
     Raises:
         Invalid: quotes are unbalanced or in the middle of an element.
@@ -287,6 +285,14 @@ def _number(name: str, text: str) -> int:
     except ValueError as error:
         raise Invalid(f"filter `{name}` must be an integer") from error
     return max(-_LARGEST, min(number, _LARGEST))
+
+
+def _number_filter(filters: _Filters, name: str, value: str) -> None:
+    try:
+        filters.conditions.append(Condition(name, "=", (_number(name, value),)))
+    except Invalid:
+        # The reference compares as text, so what is no number matches nothing.
+        filters.impossible = True
 
 
 def _bound(name: str, value: str) -> Condition:

@@ -6,7 +6,15 @@ Discovery and health have an action too, whose rule is always ``@``.
 Source: contract api-images 3.
 """
 
-from imagereg.api import discovery, image_data, images, tags, targets
+from imagereg.api import (
+    actions,
+    discovery,
+    image_data,
+    images,
+    members,
+    tags,
+    targets,
+)
 from imagereg.api.dispatch import Route
 from imagereg.policy.actions import Action
 
@@ -14,6 +22,8 @@ IMAGES = "/v2/images"
 IMAGE = "/v2/images/<image_id>"
 FILE = f"{IMAGE}/file"
 TAG = f"{IMAGE}/tags/<tag>"
+MEMBERS = f"{IMAGE}/members"
+MEMBER = f"{MEMBERS}/<member_id>"
 
 ROUTES = (
     Route("*", "/", Action.DISCOVER, targets.nothing, discovery.choices, open=True),
@@ -51,6 +61,29 @@ ROUTES = (
         discovery.import_info,
         bodyless=True,
     ),
+    Route(
+        "GET",
+        "/v2/info/usage",
+        Action.DISCOVER,
+        targets.nothing,
+        discovery.usage,
+    ),
+    Route(
+        "GET",
+        "/v2/info/stores",
+        Action.DISCOVER,
+        targets.several_stores,
+        discovery.stores,
+        bodyless=True,
+    ),
+    Route(
+        "GET",
+        "/v2/info/stores/detail",
+        Action.STORES_INFO_DETAIL,
+        targets.several_stores,
+        discovery.stores_detail,
+        bodyless=True,
+    ),
     Route("POST", IMAGES, Action.ADD_IMAGE, targets.proposed, images.create),
     Route("GET", IMAGES, Action.GET_IMAGES, targets.collection, images.index),
     Route("GET", IMAGE, Action.GET_IMAGE, targets.stored, images.show, bodyless=True),
@@ -68,10 +101,70 @@ ROUTES = (
         "GET",
         FILE,
         Action.DOWNLOAD_IMAGE,
-        targets.stored,
+        targets.downloaded,
         image_data.download,
         bodyless=True,
         head=True,
+    ),
+    Route(
+        "POST",
+        f"{IMAGE}/actions/deactivate",
+        Action.DEACTIVATE,
+        targets.stored,
+        actions.deactivate,
+        bodyless=True,
+    ),
+    Route(
+        "POST",
+        f"{IMAGE}/actions/reactivate",
+        Action.REACTIVATE,
+        targets.stored,
+        actions.reactivate,
+        bodyless=True,
+    ),
+    Route(
+        "GET",
+        MEMBERS,
+        Action.GET_MEMBERS,
+        targets.stored,
+        members.index,
+        bodyless=True,
+        before=(Action.GET_IMAGE,),
+    ),
+    Route(
+        "POST",
+        MEMBERS,
+        Action.ADD_MEMBER,
+        targets.member_body,
+        members.add,
+        before=(Action.GET_IMAGE,),
+    ),
+    Route(
+        "GET",
+        MEMBER,
+        Action.GET_MEMBER,
+        targets.stored,
+        members.show,
+        bodyless=True,
+        before=(Action.GET_IMAGE,),
+        conceal=True,
+    ),
+    Route(
+        "PUT",
+        MEMBER,
+        Action.MODIFY_MEMBER,
+        targets.member_body,
+        members.update,
+        before=(Action.GET_IMAGE, Action.GET_MEMBER),
+    ),
+    Route(
+        "DELETE",
+        MEMBER,
+        Action.DELETE_MEMBER,
+        targets.stored,
+        members.remove,
+        bodyless=True,
+        before=(Action.GET_IMAGE, Action.GET_MEMBER),
     ),
     Route("PUT", TAG, Action.MODIFY_IMAGE, targets.stored, tags.add, bodyless=True),
     Route(

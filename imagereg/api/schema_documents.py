@@ -25,7 +25,13 @@ def schema_documents(
 ) -> Mapping[str, Document]:
     """Return every document by its path below ``/v2/schemas/``."""
     image = _image(disk_formats, container_formats)
-    return {"image": image, "images": _collection("images", image)}
+    member = _member()
+    return {
+        "image": image,
+        "images": _collection("images", image),
+        "member": member,
+        "members": _short_collection("members", member),
+    }
 
 
 def _text(description: str, longest: int | None = None, **more: object) -> Document:
@@ -157,6 +163,33 @@ def _validation_data() -> Document:
             "os_hash_algo": {"type": "string", "maxLength": 64},
             "os_hash_value": {"type": "string", "maxLength": 128},
         },
+    }
+
+
+def _member() -> Document:
+    return {
+        "name": "member",
+        "properties": {
+            "member_id": _text("Project that the image is shared with"),
+            "image_id": _text("Identifier of the image", pattern=_UUID),
+            "created_at": _text("When the project became a member"),
+            "updated_at": _text("When the membership last changed"),
+            "status": _text(
+                "What the project says to it", enum=["pending", "accepted", "rejected"]
+            ),
+            "schema": {"type": "string", "readOnly": True},
+        },
+    }
+
+
+def _short_collection(name: str, item: Document) -> Document:
+    return {
+        "name": name,
+        "properties": {
+            name: {"type": "array", "items": item},
+            "schema": {"type": "string"},
+        },
+        "links": [{"rel": "describedby", "href": "{schema}"}],
     }
 
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
 
 from imagereg.errors import Invalid, PropertyReserved, ReadOnlyField
 from imagereg.images.fields import CORE, NAME_LENGTH, READ_ONLY, is_reserved
-from imagereg.model import Visibility
+from imagereg.model import MemberStatus, Visibility
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
@@ -95,11 +95,8 @@ class TagList(fields.Field[Any]):
         if not isinstance(value, list):
             raise ValidationError("must be a list of strings")
         text = Text(NAME_LENGTH)
-        return tuple(
-            dict.fromkeys(
-                text.deserialize(item, attr, data, **options) for item in value
-            )
-        )
+        checked = [str(text.deserialize(item, attr, data, **options)) for item in value]
+        return tuple(dict.fromkeys(checked))
 
 
 def check_text(text: str) -> None:
@@ -228,3 +225,67 @@ def check_tag(tag: str) -> None:
         raise Invalid(f"a tag must be at most {NAME_LENGTH} characters")
     if "\0" in tag:
         raise Invalid("a tag cannot hold NUL")
+
+
+class MemberBody(Schema):
+    """The body that names a new member; other keys are ignored."""
+
+    class Meta:
+        """Extra keys do no harm."""
+
+        unknown = EXCLUDE
+
+    member = fields.Raw(required=True, allow_none=False)
+
+
+class MembershipBody(Schema):
+    """The body that says what a member thinks; other keys are ignored."""
+
+    class Meta:
+        """Extra keys do no harm."""
+
+        unknown = EXCLUDE
+
+    status = fields.String(
+        required=True, validate=validate.OneOf([str(s) for s in MemberStatus])
+    )
+
+
+def check_member_id(document: object) -> str:
+    """Return the project that a POST of a member names; a number becomes text.
+
+    Raises:
+        Invalid: no project, or one that cannot be stored.
+
+    Source: contract api-images 20, auth 7.
+    """
+    member = _loaded(MemberBody(), document)["member"]
+    if isinstance(member, (dict, list, bool)) or member in ("", None):
+        raise Invalid("`member` must be the id of a project")
+    text = str(member)
+    if len(text) > NAME_LENGTH:
+        raise Invalid(f"`member` must be at most {NAME_LENGTH} characters")
+    try:
+        check_text(text)
+    except ValidationError as error:
+        raise Invalid(f"`member`: {_first(error.messages)}") from error
+    return text
+
+
+def check_member_status(document: object) -> MemberStatus:
+    """Return the status that a PUT of a member wants.
+
+    Raises:
+        Invalid: it is none.
+    """
+    return MemberStatus(_loaded(MembershipBody(), document)["status"])
+
+
+def _loaded(schema: Schema, document: object) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise Invalid("the request body must be a JSON object")
+    try:
+        loaded: dict[str, Any] = schema.load(document)
+    except ValidationError as error:
+        raise Invalid(_first(error.messages)) from error
+    return loaded

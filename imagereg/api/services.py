@@ -11,8 +11,10 @@ from imagereg.api.auth import Authenticator
 from imagereg.api.documents import DocumentOptions
 from imagereg.api.schemas import ImageBodies
 from imagereg.db.images import ImageRepository
+from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
+from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
 from imagereg.images.tags import Tags
 
@@ -53,6 +55,8 @@ class Services:
     metadata: Metadata
     data: ImageData
     tags: Tags
+    members: Members
+    actions: Actions
     bodies: ImageBodies
     options: DocumentOptions
     max_body_bytes: int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Request
 
 from imagereg.api import bodies, json_patch
-from imagereg.errors import Invalid, UnsupportedMedia
+from imagereg.errors import Invalid, NotFound, UnsupportedMedia
 from imagereg.images.metadata import NewImage
 from imagereg.images.patch import PatchOperation
 from imagereg.model import Caller, Visibility
@@ -102,8 +102,8 @@ def patched(
 
 def uploaded(
     request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
-) -> tuple[Target, int | None]:
-    """Return the image that the path names, and the size that the headers announce.
+) -> tuple[Target, tuple[int | None, str | None]]:
+    """Return the image that the path names, and the size and store of the headers.
 
     Source: contract api-images 15.1 and 15.2.
     """
@@ -111,7 +111,56 @@ def uploaded(
     if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
         message = f"content type `{content_type}` is not application/octet-stream"
         raise UnsupportedMedia(message)
-    return _find(caller, services, ids), _announced(request)
+    size, store = _announced(request), _wanted_store(request, services)
+    return _find(caller, services, ids), (size, store)
+
+
+def downloaded(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, tuple[str, ...]]:
+    """Return the image that the path names, and the stores to read it from first.
+
+    Source: contract api-images 16.
+    """
+    wanted = [store.strip() for store in request.args.get("prefer", "").split(",")]
+    prefer = tuple(store for store in wanted if store)
+    found = _find(caller, services, ids)
+    if not prefer:
+        return found, ()
+    if not services.data.several_stores:
+        raise Invalid("`prefer` needs several stores")
+    for store in prefer:
+        _check_store(store, services)
+    asks = (Action.DOWNLOAD_IMAGE, Action.DOWNLOAD_FROM_STORE)
+    return StoredImage(found.image, found.membership, asks), prefer
+
+
+def several_stores(
+    request: Request,
+    caller: Caller,
+    services: "Services",
+    ids: Mapping[str, str],
+) -> tuple[Target, object]:
+    """Return the target of documents that exist only where there are several stores.
+
+    Source: contract api-images 22.
+    """
+    if not services.data.several_stores:
+        raise NotFound("there is a single store")
+    return nothing(request, caller, services, ids)
+
+
+def member_body(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, object]:
+    """Return the image that the path names, and the body about a member.
+
+    Source: contract api-images 20.
+    """
+    document = bodies.json_document(request, services.max_body_bytes)
+    if not isinstance(document, dict):
+        raise Invalid("the request body must be a JSON object")
+    return _find(caller, services, ids), document
 
 
 def _find(caller: Caller, services: "Services", ids: Mapping[str, str]) -> StoredImage:
@@ -136,6 +185,20 @@ def _asks(operations: tuple[PatchOperation, ...]) -> tuple[Action, ...]:
                 asked[action] = None
         asked[Action.MODIFY_IMAGE] = None
     return tuple(asked) or (Action.GET_IMAGE,)
+
+
+def _wanted_store(request: Request, services: "Services") -> str | None:
+    """Return the store that a header names, where clients may choose."""
+    store = request.headers.get("X-Image-Meta-Store")
+    if not store or not services.data.several_stores:
+        return None
+    _check_store(store, services)
+    return store
+
+
+def _check_store(store: str, services: "Services") -> None:
+    if store not in services.data.stores:
+        raise Invalid(f"there is no store `{store}`")
 
 
 def _announced(request: Request) -> int | None:

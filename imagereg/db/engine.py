@@ -13,9 +13,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from peewee import OperationalError, SqliteDatabase
+from peewee import Model, ModelDelete, OperationalError, SqliteDatabase
 
 from imagereg.errors import ConfigurationError, StoreUnavailable
 
@@ -64,9 +65,17 @@ class Engine:
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Run one reading statement and return all of its rows."""
         self.peewee.connect(reuse_if_open=True)
-        cursor = self.peewee.execute_sql(sql, tuple(parameters))
-        rows: list[Row] = cursor.fetchall()
+        rows: list[Row] = self.execute(sql, parameters).fetchall()
         return rows
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401 - a cursor of whichever driver
+        """Run one statement and return its cursor."""
+        return self.peewee.execute_sql(sql, tuple(parameters))  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+
+    def delete(self, table: type[Model], *where: object) -> int:
+        """Delete the rows for which all conditions hold; return how many there were."""
+        deleted: int = ModelDelete(table).where(*where).execute(self.peewee)
+        return deleted
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -106,9 +106,7 @@ class ImageRepository:
                     self._expect(self._set_property(before.id, name, value), before.id)
             self._insert_new(before, changes.properties, changes.removed)
             if changes.tags is not None:
-                TagRow.delete().where(TagRow.image_id == before.id).execute(
-                    self._engine.peewee
-                )
+                self._engine.delete(TagRow, TagRow.image_id == before.id)
                 self._add_tags(before.id, changes.tags)
 
     def add_tag(self, image_id: str, tag: str, quota: int) -> None:
@@ -136,10 +134,8 @@ class ImageRepository:
     def remove_tag(self, image_id: str, tag: str) -> bool:
         """Remove one tag; return False if it was not there."""
         with self._engine.transaction():
-            removed: int = (
-                TagRow.delete()
-                .where(TagRow.image_id == image_id, TagRow.tag == tag)
-                .execute(self._engine.peewee)
+            removed: int = self._engine.delete(
+                TagRow, TagRow.image_id == image_id, TagRow.tag == tag
             )
             if removed:
                 self._stamp(image_id)
@@ -177,8 +173,8 @@ class ImageRepository:
                     since_us=now_us(),
                 ).execute(database)
             for table in (PropertyRow, TagRow, MemberRow, LocationRow):
-                table.delete().where(table.image_id == image_id).execute(database)
-            ImageRow.delete().where(ImageRow.id == image_id).execute(database)
+                self._engine.delete(table, table.image_id == image_id)
+            self._engine.delete(ImageRow, ImageRow.id == image_id)
             TombstoneRow.insert(
                 id=image_id, owner=image.owner, deleted_at_us=now_us()
             ).execute(database)
@@ -197,9 +193,11 @@ class ImageRepository:
     def forget(self, image_id: str, location: Location) -> None:
         """Note that condemned bytes are gone from their store."""
         with self._engine.transaction():
-            CondemnedRow.delete().where(
-                CondemnedRow.image_id == image_id, CondemnedRow.url == location.url
-            ).execute(self._engine.peewee)
+            self._engine.delete(
+                CondemnedRow,
+                CondemnedRow.image_id == image_id,
+                CondemnedRow.url == location.url,
+            )
 
     def has_live_location(self, url: str) -> bool:
         """Return whether any image's bytes lie at ``url``."""
@@ -264,10 +262,8 @@ class ImageRepository:
         return written
 
     def _delete_property(self, image_id: str, name: str) -> int:
-        deleted: int = (
-            PropertyRow.delete()
-            .where(PropertyRow.image_id == image_id, PropertyRow.name == name)
-            .execute(self._engine.peewee)
+        deleted: int = self._engine.delete(
+            PropertyRow, PropertyRow.image_id == image_id, PropertyRow.name == name
         )
         return deleted
 

@@ -118,7 +118,7 @@ def page_sql(query: ListQuery) -> tuple[str, list[object]] | None:
     for where in branches:
         _common(query, where)
         texts.append(
-            "SELECT * FROM (SELECT i.id FROM images AS i"
+            "SELECT * FROM (SELECT i.id FROM images AS i"  # noqa: S608 - as below
             f" WHERE {' AND '.join(where.clauses)} ORDER BY {order} LIMIT ?)"
         )
         parameters += [*where.parameters, query.limit]

@@ -12,7 +12,6 @@ from peewee import (
     BooleanField,
     CharField,
     CompositeKey,
-    FixedCharField,
     IntegerField,
     Model,
     TextField,
@@ -25,7 +24,7 @@ HEAD = 128
 class ImageRow(Model):
     """One image.  Source: contract api-images 5."""
 
-    id = FixedCharField(max_length=36, primary_key=True)
+    id = CharField(max_length=36, primary_key=True)
     name = CharField(max_length=255, null=True)
     status = CharField(max_length=16)
     visibility = CharField(max_length=16)
@@ -53,7 +52,7 @@ class ImageRow(Model):
 class TombstoneRow(Model):
     """An id that was used, and may never be used again."""
 
-    id = FixedCharField(max_length=36, primary_key=True)
+    id = CharField(max_length=36, primary_key=True)
     owner = CharField(max_length=255, null=True)
     deleted_at_us = BigIntegerField()
 
@@ -67,7 +66,7 @@ class TombstoneRow(Model):
 class PropertyRow(Model):
     """One custom property.  ``head`` is the part of the value that is indexed."""
 
-    image_id = FixedCharField(max_length=36)
+    image_id = CharField(max_length=36)
     name = CharField(max_length=255)
     value = TextField(null=True)
     head = CharField(max_length=HEAD, null=True)
@@ -84,7 +83,7 @@ class PropertyRow(Model):
 class TagRow(Model):
     """One tag of one image."""
 
-    image_id = FixedCharField(max_length=36)
+    image_id = CharField(max_length=36)
     tag = CharField(max_length=255)
 
     class Meta:
@@ -99,7 +98,7 @@ class TagRow(Model):
 class MemberRow(Model):
     """One project that an image is shared with."""
 
-    image_id = FixedCharField(max_length=36)
+    image_id = CharField(max_length=36)
     member_id = CharField(max_length=255)
     status = CharField(max_length=16)
     created_at_us = BigIntegerField()
@@ -117,7 +116,7 @@ class MemberRow(Model):
 class LocationRow(Model):
     """Where bytes of an image lie."""
 
-    image_id = FixedCharField(max_length=36, index=True)
+    image_id = CharField(max_length=36, index=True)
     url = TextField()
     metadata = TextField(default="{}")
     store = CharField(max_length=255, null=True)
@@ -135,7 +134,7 @@ class CondemnedRow(Model):
     removed the object, so a store that is down never blocks a DELETE (ruling S-10).
     """
 
-    image_id = FixedCharField(max_length=36)
+    image_id = CharField(max_length=36)
     url = TextField()
     store = CharField(max_length=255, null=True)
     since_us = BigIntegerField()
@@ -154,7 +153,7 @@ class UploadRow(Model):
     one is gone.
     """
 
-    image_id = FixedCharField(max_length=36, primary_key=True)
+    image_id = CharField(max_length=36, primary_key=True)
     worker = CharField(max_length=255)
     store = CharField(max_length=255)
     owner = CharField(max_length=255, null=True)

@@ -37,7 +37,7 @@ COLUMNS = (
 #: Everything of ``images AS i``; its one parameter is the project whose membership
 #: is wanted.
 SELECT = (
-    "SELECT "
+    "SELECT "  # noqa: S608 - every part is written here
     + ", ".join(f"i.{column}" for column in COLUMNS)
     + """,
  (SELECT json_group_array(t.tag) FROM image_tags t WHERE t.image_id = i.id),
@@ -51,24 +51,25 @@ SELECT = (
 
 _STATUS: Mapping[str, Status] = {status.value: status for status in Status}
 _VISIBILITY: Mapping[str, Visibility] = {v.value: v for v in Visibility}
-_FLAGS = slice(7, 9)
 
 
 def build(row: Row) -> tuple[Image, MemberStatus | None]:
     """Return the image of one row, and the asking project's membership of it."""
-    values: Any = row
+    *fields, tags, properties, locations, membership = row
+    values: Any = fields
     image = Image(
-        *values[:3],
-        _STATUS[values[3]],
-        _VISIBILITY[values[4]],
-        *values[5:7],
-        *map(bool, values[_FLAGS]),
-        *values[9:18],
-        tuple(orjson.loads(values[18])),
-        orjson.loads(values[19]),
-        _locations(values[20]),
+        **dict(zip(COLUMNS, values, strict=True))
+        | {
+            "status": _STATUS[values[3]],
+            "visibility": _VISIBILITY[values[4]],
+            "protected": bool(values[7]),
+            "os_hidden": bool(values[8]),
+            "tags": tuple(orjson.loads(str(tags))),
+            "properties": orjson.loads(str(properties)),
+            "locations": _locations(str(locations)),
+        }
     )
-    return image, MemberStatus(values[21]) if values[21] else None
+    return image, MemberStatus(str(membership)) if membership else None
 
 
 def _locations(text: str) -> tuple[Location, ...]:

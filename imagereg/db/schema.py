@@ -15,7 +15,7 @@ def _first(engine: Engine) -> None:
     for table in TABLES:
         SchemaManager(table, engine.peewee).create_all(safe=True)
     for statement in INDEXES:
-        engine.peewee.execute_sql(statement)
+        engine.execute(statement)
 
 
 #: One step per version, oldest first; a released step never changes again.

@@ -142,6 +142,4 @@ class UploadRepository:
         ]
 
     def _forget(self, image_id: str) -> None:
-        UploadRow.delete().where(UploadRow.image_id == image_id).execute(
-            self._engine.peewee
-        )
+        self._engine.delete(UploadRow, UploadRow.image_id == image_id)

@@ -9,9 +9,9 @@ Source: contract api-images 8, 15 and 16; stores 1 and S-1 to S-3.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagereg.access import Grant
 from imagereg.db.images import ImageRepository
@@ -45,10 +45,12 @@ class Incoming:
     Attributes:
         chunks: the bytes; raises `TransferBroken` if they do not end properly.
         expected_size: bytes announced by a header or Content-Length; None unknown.
+        store: id of the store that shall hold them; None is the default one.
     """
 
     chunks: Iterable[bytes]
     expected_size: int | None
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class ImageData:
     """The use cases, bound to what they work on.
 
     Attributes:
+        several_stores: clients see and choose stores by their ids.
         worker: names this process for the journal of uploads.
     """
 
@@ -66,6 +69,7 @@ class ImageData:
     formats: FormatRules
     hash_algorithm: str
     worker: Callable[[], str]
+    several_stores: bool = False
 
     def upload(self, grant: Grant, incoming: Incoming) -> None:
         """Store the data of a ``queued`` image and make it ``active``.
@@ -81,7 +85,8 @@ class ImageData:
         image = grant.image
         check_may_receive(image)
         self._check_announced(incoming.expected_size)
-        store = self.stores.default
+        named = incoming.store
+        store = self.stores[named] if named else self.stores.default
         reserved = incoming.expected_size or 0
         if not self.uploads.begin(image, self.worker(), store.id, reserved):
             raise StatusConflict(f"image {image.id} is receiving data already")
@@ -93,11 +98,15 @@ class ImageData:
         log.info("image %s is active with %d bytes", image.id, stored.blob.size)
 
     def open(
-        self, grant: Grant, choose: Callable[[int], range] | None = None
+        self,
+        grant: Grant,
+        choose: Callable[[int], range] | None = None,
+        prefer: Sequence[str] = (),
     ) -> BlobReader | None:
         """Open an image's data, or the part that ``choose`` picks of its size.
 
-        Returns None when there is no data at all.  Locations are tried best first.
+        Returns None when there is no data at all.  Locations are tried best first:
+        those in the stores that ``prefer`` names, then by the weight of the store.
 
         Raises:
             Forbidden: the image is deactivated and the caller no administrator.
@@ -107,9 +116,9 @@ class ImageData:
         image = grant.image
         if image.status == Status.DEACTIVATED and not grant.caller.is_admin:
             raise Forbidden("the requested image has been deactivated")
-        for location in self._by_weight(image):
-            store = self.stores.find_for(location)
+        for location in self._best_first(image, prefer):
             try:
+                store = self.stores.find_for(location)
                 size = image.size if image.size is not None else store.size(location)
                 part = choose(size) if choose else range(size)
                 return store.open(location, part.start, len(part))
@@ -117,10 +126,15 @@ class ImageData:
                 log.warning("image %s: no object at a location", image.id)
         return None
 
-    def _by_weight(self, image: Image) -> list[Location]:
-        return sorted(
-            image.locations, key=lambda place: -self.stores.find_for(place).weight
-        )
+    def _best_first(self, image: Image, prefer: Sequence[str]) -> list[Location]:
+        def rank(place: Location) -> tuple[int, int]:
+            preferred = place.store in prefer
+            weight = self.stores.find_for(place).weight
+            return prefer.index(place.store or "") if preferred else len(
+                prefer
+            ), -weight
+
+        return sorted(image.locations, key=rank)
 
     def _check_announced(self, size: int | None) -> None:
         if size is not None and size > self.limits.size_bytes:
@@ -154,8 +168,12 @@ class ImageData:
                 last = now
 
     def _activate(self, image_id: str, store: Store, stored: StoredBlob) -> None:
+        location = stored.location
+        if self.several_stores:
+            metadata = {**location.metadata, "store": store.id}
+            location = replace(location, metadata=metadata)
         try:
-            active = self.uploads.activate(image_id, stored.blob, stored.location)
+            active = self.uploads.activate(image_id, stored.blob, location)
         except BaseException:
             store.discard(image_id)
             raise

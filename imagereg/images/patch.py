@@ -81,6 +81,8 @@ def apply(
 
 def _core(draft: _Draft, operation: PatchOperation) -> None:
     name = operation.name
+    if name == "locations":
+        raise Forbidden("it is not allowed to change locations: they are invisible")
     if name == "stores":
         if operation.op == "add":
             raise ReadOnlyField(name)

@@ -10,7 +10,8 @@ handed in.
     language.py     rule text -> check tree, and back
     compiler.py     check tree -> one closure
     files.py        policy files -> entries with file and line (yaml_files.py: YAML)
-    rules.py        entries and defaults -> RuleSet -> Decision
+    merging.py      entries and built-in defaults -> the rules in force
+    rules.py        RuleSet: credentials, action, target -> Decision
     references.py   unknown names, cycles and depth, found at load
     remote.py       the ``http:`` and ``https:`` check
     enforcer.py     the rule set in force, reloaded when its files change

@@ -145,15 +145,27 @@ def _parse_generic(kind: str, match: str) -> LiteralCheck | CredentialCheck:
     if all(_NAME.fullmatch(name) and not iskeyword(name) for name in path):
         return CredentialCheck(path, template)
     try:
-        with warnings.catch_warnings():
-            # `'\d'` is a literal, if one that Python frowns upon.
-            warnings.simplefilter("ignore")
-            value = ast.literal_eval(kind)
+        value = _read_literal(kind)
     except ValueError:
         return CredentialCheck(path, template)
     except (SyntaxError, TypeError, MemoryError, RecursionError) as broken:
         raise RuleSyntaxError(f"broken kind `{kind}`") from broken
     return LiteralCheck(kind, str(value), template)
+
+
+def _read_literal(kind: str) -> object:
+    """Return the value of a Python literal.
+
+    Raises:
+        ValueError: Python reads something else there.
+        SyntaxError, TypeError, MemoryError, RecursionError: it reads nothing.
+    """
+    if "\\" not in kind:
+        return ast.literal_eval(kind)
+    with warnings.catch_warnings():
+        # `'\d'` is a literal, if one that Python frowns upon.
+        warnings.simplefilter("ignore")
+        return ast.literal_eval(kind)
 
 
 def _tokens(text: str) -> Iterator[str]:

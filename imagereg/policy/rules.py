@@ -9,13 +9,7 @@ from types import MappingProxyType
 from imagereg.errors import ConfigurationError, RuleFailed, UnknownRule
 from imagereg.policy.actions import REGISTERED, RETIRED, Action, Default
 from imagereg.policy.checks import Always, Check, Never, asks_remote, fields, references
-from imagereg.policy.compiler import (
-    Evaluate,
-    RemoteAsk,
-    Values,
-    compile_check,
-    refuse_remote,
-)
+from imagereg.policy.compiler import Evaluate, RemoteAsk, Values, refuse_remote
 from imagereg.policy.files import Entry, Origin, read_policy_files
 from imagereg.policy.language import parse, parse_rule
 from imagereg.policy.merging import Rule, effective_rules
@@ -102,7 +96,7 @@ class RuleSet:
         self._fields: dict[str, frozenset[str]] = {}
         self._whole: dict[str, bool] = {}
         for name in self._order():
-            compiled = self._compile(self.rules[name].check)
+            compiled = self.compile_check(self.rules[name].check)
             self._closures[name] = compiled.evaluate
             self._fields[name] = compiled.fields
             self._whole[name] = compiled.reads_whole_target
@@ -112,7 +106,7 @@ class RuleSet:
         if default_rule is None:
             # No file can override what everyone may do, nor refuse it by accident.
             free = Rule(Action.DISCOVER.value, Always(), Action.DISCOVER.value)
-            allow = self._compile(free.check).evaluate
+            allow = self.compile_check(free.check).evaluate
             self._cases[free.name] = _case(free, allow)
 
     @classmethod
@@ -168,12 +162,12 @@ class RuleSet:
         Equal values of these give equal decisions.  Where `reads_whole_target` holds,
         those fields stand for the others that tell one target from another.
         """
-        name = self._lead(action)
+        name = self.resolve(action)
         return self._fields[name] if name is not None else frozenset()
 
     def reads_whole_target(self, action: str) -> bool:
         """Return whether deciding ``action`` sends the whole target to a server."""
-        name = self._lead(action)
+        name = self.resolve(action)
         return name is not None and self._whole[name]
 
     def origin(self, name: str) -> Origin | None:
@@ -193,40 +187,43 @@ class RuleSet:
             for name in references(check):
                 if name not in self.rules:
                     raise UnknownRule(f"`{expression}` refers to unknown rule `{name}`")
-        return self._compile(check)
+        return self.compile_check(check)
+
+    def resolve(self, name: str) -> str | None:
+        """Return the name of the rule that a reference to ``name`` asks, if any."""
+        if name in self.rules:
+            return name
+        return self.default_rule if self.default_rule in self.rules else None
+
+    def compile_check(self, check: Check) -> CompiledRule:
+        """Return a tree, or a part of one, ready to be asked.
+
+        It may refer only to names that `resolve` knows, or to nothing at all.
+        """
+        found = set(fields(check))
+        whole = asks_remote(check)
+        for name in map(self.resolve, references(check)):
+            if name is None:
+                continue
+            found |= self._fields[name]
+            whole = whole or self._whole[name]
+        evaluate = compiler.compile_check(check, self._closure, self._remote)
+        return CompiledRule(check, frozenset(found), whole, evaluate)
 
     def _order(self) -> tuple[str, ...]:
         """Return the names, each behind those it refers to."""
         checks = {name: rule.check for name, rule in self.rules.items()}
-        known = examine(checks, self._lead, refuse_unknown=self.default_rule is None)
+        known = examine(checks, self.resolve, refuse_unknown=self.default_rule is None)
         if known.faults:
             raise ConfigurationError(
                 [f"{self.rules[name].place}: {what}" for name, what in known.faults]
             )
         return known.order
 
-    def _lead(self, name: str) -> str | None:
-        """Return the name of the rule that ``name`` leads to, if any."""
-        if name in self.rules:
-            return name
-        return self.default_rule if self.default_rule in self.rules else None
-
     def _closure(self, name: str) -> Evaluate:
         """Return what a reference to ``name`` asks."""
-        found = self._lead(name)
+        found = self.resolve(name)
         return _refuse if found is None else self._closures[found]
-
-    def _compile(self, check: Check) -> CompiledRule:
-        """Return ``check`` with what it reads; its references are compiled already."""
-        found = set(fields(check))
-        whole = asks_remote(check)
-        for name in map(self._lead, references(check)):
-            if name is None:
-                continue
-            found |= self._fields[name]
-            whole = whole or self._whole[name]
-        evaluate = compile_check(check, self._closure, self._remote)
-        return CompiledRule(check, frozenset(found), whole, evaluate)
 
     def _stranger(self, action: str) -> _Case:
         """Return the case of a name that no rule has.
@@ -235,7 +232,7 @@ class RuleSet:
         """
         if self.default_rule is None:
             _log.error("no policy rule is named %s, which is refused", action)
-        name = self._lead(action) or self.default_rule or action
+        name = self.resolve(action) or self.default_rule or action
         return _case(Rule(action, Never(), name), self._closure(action))
 
 

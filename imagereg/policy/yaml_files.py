@@ -68,7 +68,7 @@ def _entries(root: yaml.MappingNode, tagged: set[int]) -> tuple[Pairs, Faults]:
     faults: Faults = []
     for key, node in root.value:
         line = key.start_mark.line + 1
-        name = key.value
+        name = key.value if isinstance(key, yaml.ScalarNode) else f"a {key.id}"
         if key.tag != _TEXT or id(key) in tagged:
             faults.append((line, f"rule `{name}`: a name is a text, quote it"))
             continue

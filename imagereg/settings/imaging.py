@@ -1,7 +1,6 @@
 """The sections about image formats, imports and tasks.  Source: contract config 6."""
 
 # `option` builds a dataclass field, as `dataclasses.field` does.
-# ruff: noqa: RUF009
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """The logging options of section [DEFAULT].  Source: contract config 2."""
 
 # `option` builds a dataclass field, as `dataclasses.field` does.
-# ruff: noqa: RUF009
 
 from dataclasses import dataclass
 from pathlib import Path

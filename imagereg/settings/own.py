@@ -4,7 +4,6 @@ Source: contract config 9, and the options named in the rulings U-1, U-2, 7.6.
 """
 
 # `option` builds a dataclass field, as `dataclasses.field` does.
-# ruff: noqa: RUF009
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,7 +4,6 @@ Source: contract config 4 and 5, auth 1.2.
 """
 
 # `option` builds a dataclass field, as `dataclasses.field` does.
-# ruff: noqa: RUF009
 
 from dataclasses import dataclass, field
 from pathlib import Path

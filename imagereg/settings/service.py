@@ -5,7 +5,6 @@ Source: contract config 2.
 """
 
 # `option` builds a dataclass field, as `dataclasses.field` does.
-# ruff: noqa: RUF009
 
 import os
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """The options of stores, by driver.  Source: contract config 3, stores 2 to 4 and 9."""
 
 # `option` builds a dataclass field, as `dataclasses.field` does.
-# ruff: noqa: RUF009
 
 from collections.abc import Mapping
 from dataclasses import dataclass
