@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagereg.errors import ConfigurationError, RuleFailed, UnknownRule
+from imagereg.policy import compiler
 from imagereg.policy.actions import REGISTERED, RETIRED, Action, Default
 from imagereg.policy.checks import Always, Check, Never, asks_remote, fields, references
 from imagereg.policy.compiler import Evaluate, RemoteAsk, Values, refuse_remote

@@ -79,6 +79,7 @@ def test_yaml_lists_of_something_else_are_marked(tmp_path: Path, value: str) -> 
         ("a: b\n---\nc: d\n", 2, "not YAML"),
         ("a: \x01", 1, "not YAML"),
         ("1: role:a\n", 1, "rule `1`: a name is a text"),
+        ("? [a]\n: role:a\n", 1, "rule `a sequence`: a name is a text"),
         ("a: role:a\n!x b: role:a\n", 2, "rule `b`: a name is a text"),
         ("[" * 3000, 1, "too deeply nested"),
         (b"a: \xff", None, "not UTF-8"),

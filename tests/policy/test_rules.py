@@ -9,7 +9,7 @@ import pytest
 
 from imagereg.errors import ConfigurationError, RuleSyntaxError, UnknownRule
 from imagereg.policy.actions import DEFAULTS, OWN, Action, Default
-from imagereg.policy.checks import IDENTIFYING
+from imagereg.policy.checks import IDENTIFYING, children
 from imagereg.policy.language import MAX_DEPTH, canonical
 from imagereg.policy.rules import Decision, RuleSet, load_rule_set
 
@@ -350,6 +350,24 @@ def test_the_fields_that_a_decision_reads_are_known(
 
     assert rules.fields_read(action) == fields
     assert rules.reads_whole_target(action) is whole
+
+
+def test_a_decision_is_made_beforehand_whatever_the_target() -> None:
+    rules = load_rule_set(None)
+
+    first = rules.decide(MEMBER, "get_image", {"visibility": "public", "id": "1"})
+    second = rules.decide(MEMBER, "get_image", {"visibility": "public", "id": "2"})
+
+    assert first is second
+
+
+def test_a_part_of_a_rule_can_be_asked_alone() -> None:
+    rules = load_rule_set(None)
+
+    first, *_ = children(rules.rules["get_image"].check)
+
+    assert rules.compile_check(first).allows(ADMIN, {})
+    assert not rules.compile_check(first).allows(MEMBER, {})
 
 
 def test_an_expression_is_asked_by_the_rules_of_the_set(
