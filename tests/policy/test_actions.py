@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.policy.actions import DEFAULTS, OWN, RETIRED, Action
+from imagereg.policy.actions import DEFAULTS, OWN, REGISTERED, RETIRED, Action
 from imagereg.policy.language import parse
 from imagereg.policy.rules import load_rule_set
 
@@ -24,19 +24,21 @@ def test_a_member_of_the_enum_is_named_for_its_value() -> None:
     assert all(action.name == action.value.upper() for action in Action)
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("name", REGISTERED)
 def test_a_default_can_be_read_and_says_what_it_guards(name: str) -> None:
-    default = DEFAULTS[name]
+    default = REGISTERED[name]
 
     parse(default.check)
     assert default.old is None or parse(default.old)
     assert default.guards.endswith(".")
-    assert default.scope == (None if name in UNSCOPED else "project")
+    assert default.scope == (None if name in {*UNSCOPED, *OWN} else "project")
 
 
-def test_the_built_in_rules_hold_together_in_both_modes() -> None:
-    for enforce in (True, False):
-        assert len(load_rule_set(None, enforce_new_defaults=enforce)) == 69
+@pytest.mark.parametrize("enforce", [True, False])
+def test_the_built_in_rules_hold_together_in_both_modes(enforce: bool) -> None:
+    rules = load_rule_set(None, enforce_new_defaults=enforce)
+
+    assert REGISTERED.keys() <= {*rules}
 
 
 def test_the_origin_knows_46_of_the_names_and_a_retired_one() -> None:
