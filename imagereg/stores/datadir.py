@@ -154,7 +154,6 @@ class DataDir:
         """Remove an unfinished upload.  A failure here leaves a leftover, no more."""
         with suppress(OSError), self.temporary() as (_, tmp):
             os.unlink(file.name, dir_fd=tmp)
-        os.close(file.descriptor)
 
     def has(self, key: str) -> bool:
         """Return whether anything, even a link, stands under the name ``key``."""

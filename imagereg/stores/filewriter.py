@@ -7,6 +7,7 @@ data to the disk, then the mode, then the name, then the directory to the disk.
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -101,6 +102,7 @@ class FileWriter:
         self._trail = Trail(file.descriptor)
         self._next_check = RESERVE_CHECK_BYTES
         self._is_open = True
+        self._is_committed = False
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +113,10 @@ class FileWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._is_open:
-            self._is_open = False
+        if not self._is_committed:
             self._upload.directory.discard(self._file)
+        with suppress(OSError):
+            self._close()
 
     def write(self, chunk: bytes) -> None:
         """Append ``chunk``."""
@@ -137,12 +140,19 @@ class FileWriter:
             self._set_mode()
             with upload.directory.temporary() as (home, tmp):
                 self._check_free()
+                # Some file systems tell of a failed write when the file is closed.
+                self._close()
                 os.rename(self._file.name, upload.key, src_dir_fd=tmp, dst_dir_fd=home)
-                self._is_open = False
-                os.close(self._file.descriptor)
+                self._is_committed = True
                 self._settle(home)
             self._remove_replaced()
         return self._locate(upload.directory, upload.key)
+
+    def _close(self) -> None:
+        """Close the file, once: its number may be another file's afterwards."""
+        if self._is_open:
+            self._is_open = False
+            os.close(self._file.descriptor)
 
     def _write_at(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of ``data``; the system may take it in pieces."""

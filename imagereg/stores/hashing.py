@@ -35,10 +35,13 @@ class LaneSupply:
 
     More lanes than cores bring nothing; an upload that gets none hashes in turn,
     and takes lanes later when another upload has ended.
+
+    Args:
+        pairs: how many; without it one for each two cores that are ours.
     """
 
     def __init__(self, pairs: int | None = None) -> None:
-        default = max(1, (os.cpu_count() or 1) // 2)
+        default = len(os.sched_getaffinity(0)) // 2
         self._free = threading.Semaphore(default if pairs is None else pairs)
 
     def take(self) -> bool:

@@ -191,6 +191,30 @@ def test_a_failing_commit_leaves_nothing(
     assert listed(home / ".tmp") == [".lock"]
 
 
+def test_a_write_that_fails_at_close_leaves_nothing(
+    make: Make, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = make()
+    real = os.close
+
+    with driver.writer("key", 5, replace=False) as writer:
+        assert isinstance(writer, FileWriter)
+        upload = writer._file.descriptor
+
+        def close(descriptor: int) -> None:
+            real(descriptor)
+            if descriptor == upload:
+                raise OSError(errno.EIO, "delayed")
+
+        writer.write(b"bytes")
+        with monkeypatch.context() as broken, pytest.raises(StoreUnavailable):
+            broken.setattr(os, "close", close)
+            writer.commit()
+
+    assert listed(home) == [".tmp"]
+    assert listed(home / ".tmp") == [".lock"]
+
+
 def test_writes_that_are_taken_in_pieces_are_whole(make: Make, home: Path) -> None:
     driver = make()
     with driver.writer("key", 0, replace=False) as writer:

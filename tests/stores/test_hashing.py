@@ -26,8 +26,8 @@ def hash_all(digests: Digests, chunks: list[bytes]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("pairs", [None, 0, 1])
-@pytest.mark.parametrize("count", [0, 1, 4, 5, 30])
-@pytest.mark.parametrize("algorithm", ["sha512", "sha256", "md5"])
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 12])
+@pytest.mark.parametrize("algorithm", ["sha512", "md5"])
 def test_digests_are_those_of_hashlib(
     algorithm: str, count: int, pairs: int | None
 ) -> None:
@@ -72,7 +72,7 @@ def test_a_stream_without_lanes_takes_them_later() -> None:
 
 
 def test_by_default_lanes_fit_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
     supply = LaneSupply()
 
     assert [supply.take() for _ in range(3)] == [True, True, False]

@@ -1,6 +1,9 @@
 """Free space is kept for those who announced their size."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +58,40 @@ def test_what_is_written_is_not_kept_twice(
 
         with driver.writer("two", 4 * MiB - 64 * KiB, replace=False):
             pass
+
+
+HOLD = (
+    "import sys\n"
+    "from pathlib import Path\n"
+    "from imagereg.stores.filesystem import FileOptions, FilesystemDriver\n"
+    "driver = FilesystemDriver(FileOptions(((Path(sys.argv[1]), 0),)))\n"
+    "with driver.writer('one', 6 << 20, replace=False):\n"
+    "    print('ready', flush=True)\n"
+    "    sys.stdin.read()\n"
+)
+
+
+def test_uploads_of_other_processes_keep_their_room_while_they_live(
+    make: Make, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = make()
+    room(monkeypatch, data=10 * MiB)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, home],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+
+        with pytest.raises(StoreFull):
+            driver.writer("two", 6 * MiB, replace=False)
+        other.kill()
+        other.wait()
+        with driver.writer("two", 6 * MiB, replace=False):
+            pass
+
+    assert driver.sweep() == 1
 
 
 def test_an_upload_of_unknown_length_stops_at_the_reserve(
