@@ -4,6 +4,7 @@ All areas that were selected run in one go, because `replay.py` lets scenarios o
 equal configuration share a server, across areas too.
 """
 
+import json
 import re
 import shlex
 import subprocess
@@ -23,18 +24,10 @@ SCENARIOS = GOLDEN / "scenarios"
 WHOLE = (
     "edge",
     "image-create",
-    "image-data",
     "image-delete",
     "image-format",
-    "image-list",
-    "image-patch",
-    "image-show",
+    "info",
     "members",
-    "policy",
-    "protections",
-    "quota",
-    "routing",
-    "schemas",
     "tags",
     "versions",
     "visibility",
@@ -44,117 +37,94 @@ WHOLE = (
 # Scenario -> what it waits for.  The other areas stand here scenario by scenario,
 # so that one which begins to pass must be struck off in the same change.
 NOT_YET: dict[str, str] = {
-    **dict.fromkeys(
-        (
-            "cache/clean-prune",
-            "cache/clear",
-            "cache/disabled",
-            "cache/permissions",
-            "cache/queue-and-delete",
-            "cache/queued-image",
-        ),
-        "the image cache",
-    ),
-    **dict.fromkeys(
-        (
-            "import/all-stores-single",
-            "import/bad-bodies",
-            "import/glance-direct",
-            "import/glance-direct-qcow2",
-            "import/info-import",
-            "import/web-download",
-            "import/web-download-bad-format",
-            "import/web-download-config",
-            "import/web-download-permissions",
-            "import/web-download-stores",
-            "import/web-download-uris",
-            "import/wrong-state",
-        ),
-        "interoperable import",
-    ),
-    **dict.fromkeys(
-        ("info/usage",),
-        "usage and limits",
-    ),
-    **dict.fromkeys(
-        (
-            "locations/blocked-hosts",
-            "locations/both",
-            "locations/direct-url",
-            "locations/multi-store-locations",
-            "locations/multiple-locations",
-            "locations/new-api",
-            "locations/new-api-bad",
-            "locations/new-api-get",
-            "locations/new-api-states",
-            "locations/patch-add",
-            "locations/patch-remove",
-            "locations/policy-hides",
-            "locations/store-http-multi",
-            "locations/validation-data",
-        ),
-        "image locations",
-    ),
-    **dict.fromkeys(
-        (
-            "metadefs/cascade-delete",
-            "metadefs/namespace-bad-create",
-            "metadefs/namespace-crud",
-            "metadefs/namespace-duplicate",
-            "metadefs/namespace-list",
-            "metadefs/namespace-minimal",
-            "metadefs/namespace-permissions",
-            "metadefs/namespace-protected",
-            "metadefs/namespace-put-bad",
-            "metadefs/namespace-with-everything",
-            "metadefs/not-found",
-            "metadefs/object-crud",
-            "metadefs/object-permissions",
-            "metadefs/property-bad",
-            "metadefs/property-crud",
-            "metadefs/property-duplicate",
-            "metadefs/property-permissions",
-            "metadefs/resource-types-bad",
-            "metadefs/tag-crud",
-            "metadefs/tag-list",
-            "metadefs/tags-many",
-        ),
-        "metadata definitions",
-    ),
-    **dict.fromkeys(
-        (
-            "multi-store/copy-image-rules",
-            "multi-store/create-headers",
-            "multi-store/delete-from-store",
-            "multi-store/delete-from-store-states",
-            "multi-store/import-all-stores",
-            "multi-store/import-stores",
-            "multi-store/info-stores-single",
-            "multi-store/patch-stores",
-            "multi-store/prefer-store",
-            "multi-store/versions-of-image",
-        ),
-        "several stores",
-    ),
-    **dict.fromkeys(
-        (
-            "staging/active-image",
-            "staging/content-type",
-            "staging/delete-staged",
-            "staging/not-found",
-            "staging/who-may-stage",
-            "staging/without-formats",
-        ),
-        "interoperable import",
-    ),
-    **dict.fromkeys(
-        (
-            "tasks/bad-create",
-            "tasks/permissions",
-            "tasks/schemas",
-        ),
-        "tasks",
-    ),
+    "cache/clean-prune": "image cache",
+    "cache/clear": "image cache",
+    "cache/disabled": "image cache",
+    "cache/permissions": "image cache",
+    "cache/queue-and-delete": "image cache",
+    "cache/queued-image": "image cache",
+    "image-data/deactivated-others": "import",
+    "image-list/status-filter": "import",
+    "image-patch/formats-while-staged": "import",
+    "image-patch/locations-after-upload": "locations",
+    "image-patch/locations-disabled": "locations",
+    "image-patch/locations-validation": "locations",
+    "image-show/tasks-of-image": "tasks",
+    "import/all-stores-single": "import",
+    "import/bad-bodies": "import",
+    "import/glance-direct": "import",
+    "import/glance-direct-qcow2": "import",
+    "import/web-download": "import",
+    "import/web-download-bad-format": "import",
+    "import/web-download-config": "import",
+    "import/web-download-permissions": "import",
+    "import/web-download-stores": "import",
+    "import/web-download-uris": "import",
+    "import/wrong-state": "import",
+    "locations/blocked-hosts": "locations",
+    "locations/multi-store-locations": "locations",
+    "locations/new-api": "locations",
+    "locations/new-api-bad": "locations",
+    "locations/new-api-get": "locations",
+    "locations/new-api-states": "locations",
+    "locations/patch-add": "locations",
+    "locations/patch-remove": "locations",
+    "locations/store-http-multi": "locations",
+    "locations/validation-data": "locations",
+    "metadefs/cascade-delete": "metadata definitions",
+    "metadefs/namespace-bad-create": "metadata definitions",
+    "metadefs/namespace-crud": "metadata definitions",
+    "metadefs/namespace-duplicate": "metadata definitions",
+    "metadefs/namespace-list": "metadata definitions",
+    "metadefs/namespace-minimal": "metadata definitions",
+    "metadefs/namespace-permissions": "metadata definitions",
+    "metadefs/namespace-protected": "metadata definitions",
+    "metadefs/namespace-put-bad": "metadata definitions",
+    "metadefs/namespace-with-everything": "metadata definitions",
+    "metadefs/not-found": "metadata definitions",
+    "metadefs/object-crud": "metadata definitions",
+    "metadefs/object-permissions": "metadata definitions",
+    "metadefs/property-bad": "metadata definitions",
+    "metadefs/property-crud": "metadata definitions",
+    "metadefs/property-duplicate": "metadata definitions",
+    "metadefs/property-permissions": "metadata definitions",
+    "metadefs/resource-types-bad": "metadata definitions",
+    "metadefs/tag-crud": "metadata definitions",
+    "metadefs/tag-list": "metadata definitions",
+    "metadefs/tags-many": "metadata definitions",
+    "multi-store/copy-image-rules": "import",
+    "multi-store/delete-from-store": "import",
+    "multi-store/delete-from-store-states": "import",
+    "multi-store/import-all-stores": "import",
+    "multi-store/import-stores": "import",
+    "multi-store/patch-stores": "fault: PATCH of stores is refused",
+    "multi-store/prefer-store": "import",
+    "multi-store/versions-of-image": "import",
+    "policy/context-is-admin-project": "tasks",
+    "policy/copy-image-members": "import",
+    "policy/get_member-nobody": "fault: lists members whom get_member refuses",
+    "policy/metadef": "metadata definitions",
+    "policy/modify_image-admin-only": "import",
+    "policy/modify_image-everybody": "import",
+    "protections/os-glance-section": "import",
+    "quota/locations": "locations",
+    "routing/anonymous-access": "tasks",
+    "routing/body-not-expected": "tasks, metadata definitions",
+    "schemas/metadefs-namespaces": "metadata definitions",
+    "schemas/metadefs-object": "metadata definitions",
+    "schemas/metadefs-objects": "metadata definitions",
+    "schemas/metadefs-properties": "metadata definitions",
+    "schemas/metadefs-property": "metadata definitions",
+    "schemas/metadefs-tag": "metadata definitions",
+    "schemas/metadefs-tags": "metadata definitions",
+    "staging/active-image": "import",
+    "staging/content-type": "import",
+    "staging/delete-staged": "import",
+    "staging/who-may-stage": "import",
+    "staging/without-formats": "import",
+    "tasks/bad-create": "tasks",
+    "tasks/permissions": "tasks",
+    "tasks/schemas": "tasks",
 }
 
 LAUNCH = (
@@ -193,8 +163,28 @@ def parse_report(text: str) -> dict[str, Replayed]:
     return results
 
 
+def impatient(name: str, folder: Path) -> Path:
+    """Return a scenario, or a copy that does not wait long where it must fail.
+
+    What is missing never happens, and half a minute of waiting for each such step
+    would be most of the run.
+    """
+    path = SCENARIOS / f"{name}.json"
+    if name not in NOT_YET:
+        return path
+    scenario = json.loads(path.read_text())
+    for step in scenario["steps"]:
+        if "until" in step:
+            step["until"]["timeout"] = 3
+    copy = folder / f"{name.replace('/', '-')}.json"
+    copy.write_text(json.dumps(scenario))
+    return copy
+
+
 @pytest.fixture(scope="module")
-def replayed(request: pytest.FixtureRequest) -> Mapping[str, Replayed]:
+def replayed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Replayed]:
     """Return the result of every scenario in the areas that were selected."""
     areas = {
         str(item.callspec.params["area"])
@@ -203,11 +193,13 @@ def replayed(request: pytest.FixtureRequest) -> Mapping[str, Replayed]:
         and item.path == request.path
         and "replayed" in item.fixturenames
     }
+    names = {name for area in areas for name in scenarios(area)}
+    folder = tmp_path_factory.mktemp("scenarios")
     done = subprocess.run(
         [
             *(sys.executable, str(GOLDEN / "replay.py")),
             *("--launch", LAUNCH, "-j", "2", "--timeout", "20"),
-            *(str(SCENARIOS / area) for area in sorted(areas)),
+            *(str(impatient(name, folder)) for name in sorted(names)),
         ],
         check=False,
         capture_output=True,
