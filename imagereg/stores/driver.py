@@ -59,7 +59,8 @@ class HasPath(Protocol):
     """A reader over an ordinary file, which the kernel can send by itself.
 
     The file stands at the first byte to be sent.  ``size`` of the reader says how
-    many follow: a sender must stop there, because the file may go on.
+    many follow: a sender must stop there, because the file may go on.  It has what
+    `socket.sendfile` and ``wsgi.file_wrapper`` ask of a file.
     """
 
     @property
@@ -71,6 +72,9 @@ class HasPath(Protocol):
 
     def read(self, size: int = -1) -> bytes:
         """Return up to ``size`` bytes, never past the end of the reader."""
+
+    def seek(self, position: int) -> int:
+        """Go to ``position`` of the file."""
 
 
 class StoreDriver(Protocol):

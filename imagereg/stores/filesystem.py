@@ -213,6 +213,7 @@ class FileReader:
         self._path = path
         self._size = size
         self._left = size
+        self._stop = os.lseek(descriptor, 0, os.SEEK_CUR) + size
         self._chunk_bytes = chunk_bytes
 
     def __enter__(self) -> Self:
@@ -263,6 +264,11 @@ class FileReader:
     def fileno(self) -> int:
         """Return the open file's descriptor."""
         return self._descriptor
+
+    def seek(self, position: int) -> int:
+        """Go to ``position`` of the file, as `socket.sendfile` does."""
+        self._left = max(0, min(self._size, self._stop - position))
+        return os.lseek(self._descriptor, position, os.SEEK_SET)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -135,6 +136,33 @@ def test_a_reader_is_a_file_at_the_right_place(make: Make, home: Path) -> None:
         assert reader.read(3) == b"345"
         assert reader.read() == b"6"
         assert reader.read() == b""
+
+
+@pytest.mark.parametrize("way", ["sendfile", "_sendfile_use_send"])
+def test_the_kernel_can_send_a_range(make: Make, way: str) -> None:
+    driver = make()
+    url = put(driver, "key", b"0123456789")
+    ours, theirs = socket.socketpair()
+
+    with ours, theirs, driver.open(url, 3, 4) as reader:
+        sent = getattr(ours, way)(reader, 3, reader.size)
+
+        assert sent == 4
+        assert theirs.recv(100) == b"3456"
+
+
+@pytest.mark.parametrize(
+    ("position", "rest"), [(3, b"3456"), (5, b"56"), (7, b""), (9, b""), (2, b"2345")]
+)
+def test_a_reader_that_was_moved_keeps_its_end(
+    make: Make, position: int, rest: bytes
+) -> None:
+    driver = make()
+    with driver.open(put(driver, "key", b"0123456789"), 3, 4) as reader:
+        assert isinstance(reader, HasPath)
+
+        assert reader.seek(position) == position
+        assert reader.read() == rest
 
 
 def test_reads_chunks_of_the_configured_size(make: Make) -> None:
