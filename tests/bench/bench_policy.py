@@ -143,18 +143,12 @@ def measure(file: Path, repeat: int) -> list[Rate]:
             checks[name](target, credentials)
 
     few = max(1, repeat // 20)
-    count = len(asked)
     return [
-        Rate(
-            "entrance, files looked at",
-            rate(enter, count, repeat),
-            rate(enter_reference, count, few),
-        ),
-        Rate(
-            "decision alone",
-            rate(check, count, repeat),
-            rate(check_reference, count, few),
-        ),
+        Rate(name, rate(we, len(asked), repeat), rate(they, len(asked), few))
+        for name, we, they in (
+            ("entrance, files looked at", enter, enter_reference),
+            ("decision alone", check, check_reference),
+        )
     ]
 
 

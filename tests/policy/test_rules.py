@@ -286,46 +286,6 @@ def test_a_name_that_no_rule_has_is_refused(caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.parametrize(
-    ("texts", "action", "decision"),
-    [
-        ({"default": "@"}, "x", Decision(True, "x", "default")),
-        ({"default": "!"}, "x", Decision(False, "x", "default")),
-        ({}, "x", Decision(False, "x", "default")),
-        ({"default": "@", "a": "rule:x"}, "a", Decision(True, "a", "a")),
-        ({"a": "rule:x"}, "a", Decision(False, "a", "a")),
-        ({"a": "not rule:x"}, "a", Decision(True, "a", "a")),
-        ({"discover": "!"}, "discover", Decision(False, "discover", "discover")),
-    ],
-)
-def test_as_a_library_unknown_names_mean_the_default_rule(
-    texts: Mapping[str, str], action: str, decision: Decision
-) -> None:
-    assert RuleSet.from_texts(texts).decide({}, action, {}) == decision
-
-
-def test_a_file_can_be_loaded_as_the_reference_would(tmp_path: Path) -> None:
-    file = tmp_path / "policy.json"
-    file.write_text('{"fallback": "role:x", "a": "rule:typo"}')
-
-    rules = load_rule_set(
-        file, registered={}, default_rule="fallback", unknown_to_default=True
-    )
-
-    assert rules.decide({"roles": ["x"]}, "a", {}).allowed
-    assert not rules.decide({"roles": ["y"]}, "a", {}).allowed
-
-
-def test_a_library_refuses_circles_too() -> None:
-    with pytest.raises(ConfigurationError, match="built in: rule `default`: refers"):
-        RuleSet.from_texts({"default": "rule:typo"})
-
-
-def test_a_library_refuses_what_is_no_rule() -> None:
-    with pytest.raises(RuleSyntaxError):
-        RuleSet.from_texts({"a": None})
-
-
-@pytest.mark.parametrize(
     ("action", "fields", "whole"),
     [
         ("add_image", {"project_id", "owner"}, False),
@@ -394,10 +354,6 @@ def test_an_expression_that_leads_nowhere_is_refused(
 ) -> None:
     with pytest.raises(error):
         load_rule_set(None).compile(expression)
-
-
-def test_a_library_reads_unknown_names_in_expressions_as_the_default_rule() -> None:
-    assert RuleSet.from_texts({"default": "@"}).compile("rule:typo").allows({}, {})
 
 
 def test_a_missing_file_leaves_the_defaults(
