@@ -20,6 +20,7 @@ from imagereg.db.images import ImageRepository
 from imagereg.db.members import MemberRepository
 from imagereg.db.schema import prepare
 from imagereg.db.uploads import UploadRepository
+from imagereg.db.usage import UsageRepository
 from imagereg.errors import ConfigurationError
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
@@ -27,10 +28,12 @@ from imagereg.images.data import ImageData
 from imagereg.images.limits import Limits
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
+from imagereg.images.quotas import LimitTable, Quotas, load_limits
 from imagereg.images.recovery import Recovery, worker_name
 from imagereg.images.removal import Removal
 from imagereg.images.tags import Tags
 from imagereg.policy.enforcer import Enforcer
+from imagereg.policy.remote import RemoteClient, RemoteOptions
 from imagereg.protection.guard import PropertyGuard
 from imagereg.protection.rules import PolicyFacts
 from imagereg.settings import Settings
@@ -66,9 +69,11 @@ def create_app(settings: Settings) -> Registry:
     stores = _collect(faults, lambda: StoreCatalog.from_settings(settings))
     authenticator = _collect(faults, lambda: _authenticator(settings))
     engine = _collect(faults, lambda: _engine(settings))
-    if gate is None or stores is None or authenticator is None or engine is None:
+    limits_file = settings.imagereg.limits_file
+    table = _collect(faults, lambda: load_limits(limits_file)) if limits_file else None
+    if faults or not (gate and stores and authenticator and engine):
         raise ConfigurationError(faults)
-    services = _services(settings, gate, authenticator, stores, engine)
+    services = _services(settings, gate, authenticator, stores, engine, table)
     app = bind(ROUTES, services)
     app.wsgi_app = Negotiation(  # type: ignore[method-assign] # as Flask's documentation does it
         app.wsgi_app, [name for name, _ in services.versions]
@@ -94,6 +99,16 @@ def _gate(settings: Settings) -> Gate:
         wanted.policy_dirs,
         default_rule=wanted.policy_default_rule,
         enforce_new_defaults=wanted.enforce_new_defaults,
+        remote=RemoteClient(
+            RemoteOptions(
+                content_type=wanted.remote_content_type,
+                timeout_s=wanted.remote_timeout,
+                verify=wanted.remote_ssl_verify_server_crt,
+                ca_file=wanted.remote_ssl_ca_crt_file,
+                client_cert_file=wanted.remote_ssl_client_crt_file,
+                client_key_file=wanted.remote_ssl_client_key_file,
+            )
+        ),
     )
 
     def check_policy(rule: str) -> PolicyFacts:
@@ -142,6 +157,7 @@ def _services(
     authenticator: Authenticator,
     stores: StoreCatalog,
     engine: Engine,
+    table: LimitTable | None,
 ) -> Services:
     base, formats = settings.default, settings.image_format
     images, uploads = ImageRepository(engine), UploadRepository(engine)
@@ -151,6 +167,7 @@ def _services(
         members=base.image_member_quota,
         size_bytes=base.image_size_cap,
     )
+    quotas = Quotas(UsageRepository(engine), table, base.user_storage_quota)
     rules = FormatRules(
         require_match=formats.require_image_format_match,
         vmdk_allowed_types=formats.vmdk_allowed_types,
@@ -162,12 +179,13 @@ def _services(
         gate=gate,
         images=images,
         catalog=Catalog(images),
-        metadata=Metadata(images, limits, Removal(images, stores)),
+        metadata=Metadata(images, limits, quotas, Removal(images, stores)),
         data=ImageData(
             images=images,
             uploads=uploads,
             stores=stores,
             limits=limits,
+            quotas=quotas,
             formats=rules,
             hash_algorithm=base.hashing_algorithm,
             worker=worker_name,
@@ -176,6 +194,7 @@ def _services(
         tags=Tags(images, limits),
         members=Members(MemberRepository(engine), limits),
         actions=Actions(images),
+        quotas=quotas,
         bodies=ImageBodies(schema),
         options=DocumentOptions(
             direct_url=base.show_image_direct_url,

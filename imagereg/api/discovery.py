@@ -63,7 +63,8 @@ def import_info(call: Call) -> Response:
 
 def usage(call: Call) -> Response:  # every view has the same signature
     """Show what the caller's project uses of its limits."""
-    return json_answer({"usage": {}})
+    project = call.grant.caller.project_id
+    return json_answer({"usage": call.services.quotas.report(project)})
 
 
 def stores(call: Call) -> Response:

@@ -16,6 +16,7 @@ from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
+from imagereg.images.quotas import Quotas
 from imagereg.images.tags import Tags
 
 #: Core fields of `NewImage.fields`.
@@ -57,6 +58,7 @@ class Services:
     tags: Tags
     members: Members
     actions: Actions
+    quotas: Quotas
     bodies: ImageBodies
     options: DocumentOptions
     max_body_bytes: int

@@ -55,7 +55,10 @@ class Engine:
                     "journal_mode": "wal",
                     "synchronous": "full" if synchronous else "off",
                     "foreign_keys": 1,
-                    "cache_size": -16_000,
+                    # Threads share the pages that the system caches; each connection
+                    # keeps few of its own, because there is one to a thread.
+                    "mmap_size": 256 * 1024 * 1024,
+                    "cache_size": -1_000,
                     "busy_timeout": BUSY_TIMEOUT_S * 1000,
                 },
                 timeout=BUSY_TIMEOUT_S,
@@ -63,9 +66,18 @@ class Engine:
         )
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-        """Run one reading statement and return all of its rows."""
+        """Run one reading statement and return all of its rows.
+
+        Raises:
+            StoreUnavailable: the database is locked, or its disk fails.
+        """
         self.peewee.connect(reuse_if_open=True)
-        rows: list[Row] = self.execute(sql, parameters).fetchall()
+        try:
+            rows: list[Row] = self.execute(sql, parameters).fetchall()
+        except OperationalError as error:
+            log.exception("the database refused a read")
+            message = "the registry's database cannot be read just now"
+            raise StoreUnavailable(message) from error
         return rows
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401 - a cursor of whichever driver

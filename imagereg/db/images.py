@@ -4,7 +4,7 @@ Only changed columns and rows are written, so a PATCH during an upload and PATCH
 of different keys all survive (D-18).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 from peewee import IntegrityError
@@ -70,8 +70,8 @@ class ImageRepository:
             return []
         return [build(row) for row in self._engine.rows(*statement)]
 
-    def add(self, approved: ApprovedImage) -> None:
-        """Store a new image.
+    def add(self, approved: ApprovedImage, check: Callable[[], None]) -> None:
+        """Store a new image; ``check`` has a last look inside the transaction.
 
         Raises:
             Duplicate: the id is in use, or was once.
@@ -79,6 +79,7 @@ class ImageRepository:
         image = approved.image
         try:
             with self._engine.transaction():
+                check()
                 if self._engine.rows(
                     "SELECT 1 FROM image_tombstones WHERE id = ?", (image.id,)
                 ):

@@ -8,13 +8,16 @@ DELETE during an upload leaks nothing.
 Source: contract api-images 8 and 15, stores S-1; SECURITY on orphaned bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagereg.db.engine import Engine
 from imagereg.db.images import location_row
 from imagereg.db.models import ImageRow, LocationRow, UploadRow
 from imagereg.model import Blob, Image, Location, Status, now_us
+
+#: A last look inside a transaction; raising undoes it.
+Check = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,17 @@ class UploadRepository:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def begin(self, image: Image, worker: str, store: str, reserved: int) -> bool:
+    def begin(
+        self, image: Image, worker: str, store: str, reserved: int, check: Check
+    ) -> bool:
         """Move ``queued`` to ``saving`` and enter the upload, or return False.
 
         False also when the journal still knows an upload of this id, because then
-        its bytes are not cleared away yet.
+        its bytes are not cleared away yet.  ``check`` runs in the same transaction,
+        which it ends by raising.
         """
         with self._engine.transaction():
+            check()
             database = self._engine.peewee
             if self._engine.rows(
                 "SELECT 1 FROM uploads WHERE image_id = ?", (image.id,)
@@ -87,12 +94,16 @@ class UploadRepository:
             )
         return bool(claimed)
 
-    def activate(self, image_id: str, blob: Blob, location: Location) -> bool:
+    def activate(
+        self, image_id: str, blob: Blob, location: Location, check: Check
+    ) -> bool:
         """Record durable bytes and make the image ``active``, all in one transaction.
 
         Returns False, with nothing written, if the image is no longer ``saving``.
+        ``check`` runs in the same transaction, which it ends by raising.
         """
         with self._engine.transaction():
+            check()
             database = self._engine.peewee
             moved: int = (
                 ImageRow.update(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from imagereg.access import Grant
 from imagereg.db.images import ImageRepository
@@ -23,9 +24,11 @@ from imagereg.errors import (
     ImageRegError,
     Invalid,
     StatusConflict,
+    StoreUnavailable,
     TooLarge,
 )
 from imagereg.images.limits import Limits
+from imagereg.images.quotas import Quotas
 from imagereg.model import Image, Location, Status
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.driver import BlobReader
@@ -66,6 +69,7 @@ class ImageData:
     uploads: UploadRepository
     stores: StoreCatalog
     limits: Limits
+    quotas: Quotas
     formats: FormatRules
     hash_algorithm: str
     worker: Callable[[], str]
@@ -87,14 +91,15 @@ class ImageData:
         self._check_announced(incoming.expected_size)
         named = incoming.store
         store = self.stores[named] if named else self.stores.default
-        reserved = incoming.expected_size or 0
-        if not self.uploads.begin(image, self.worker(), store.id, reserved):
+        size = incoming.expected_size or 0
+        check = partial(self.quotas.check_upload, image.owner, image.id, size)
+        if not self.uploads.begin(image, self.worker(), store.id, size, check):
             raise StatusConflict(f"image {image.id} is receiving data already")
         with self._undone(image.id):
             stored = store.add(
                 image.id, self._beating(image.id, incoming), self._plan(image, incoming)
             )
-            self._activate(image.id, store, stored)
+            self._activate(image, store, stored)
         log.info("image %s is active with %d bytes", image.id, stored.blob.size)
 
     def open(
@@ -116,6 +121,7 @@ class ImageData:
         image = grant.image
         if image.status == Status.DEACTIVATED and not grant.caller.is_admin:
             raise Forbidden("the requested image has been deactivated")
+        failure: StoreUnavailable | None = None
         for location in self._best_first(image, prefer):
             try:
                 store = self.stores.find_for(location)
@@ -124,15 +130,19 @@ class ImageData:
                 return store.open(location, part.start, len(part))
             except BlobNotFound:
                 log.warning("image %s: no object at a location", image.id)
+            except StoreUnavailable as error:
+                log.warning("image %s: a location cannot be read: %s", image.id, error)
+                failure = error
+        if failure is not None:
+            raise failure
         return None
 
     def _best_first(self, image: Image, prefer: Sequence[str]) -> list[Location]:
         def rank(place: Location) -> tuple[int, int]:
-            preferred = place.store in prefer
-            weight = self.stores.find_for(place).weight
-            return prefer.index(place.store or "") if preferred else len(
-                prefer
-            ), -weight
+            name = place.store or ""
+            position = prefer.index(name) if name in prefer else len(prefer)
+            weight = self.stores[name].weight if name in self.stores else 0
+            return position, -weight
 
         return sorted(image.locations, key=rank)
 
@@ -145,11 +155,15 @@ class ImageData:
         return f"the data exceed the limit of {self.limits.size_bytes} bytes"
 
     def _plan(self, image: Image, incoming: Incoming) -> UploadPlan:
+        most, too_large = self.limits.size_bytes, self._too_large
+        room = self.quotas.room_bytes(image.owner, image.id)
+        if room is not None and room < most:
+            most, too_large = room, self.quotas.too_large
         return UploadPlan(
             hash_algorithm=self.hash_algorithm,
             expected_size=incoming.expected_size,
-            max_bytes=self.limits.size_bytes,
-            too_large=self._too_large,
+            max_bytes=most,
+            too_large=too_large,
             inspector=Inspector(
                 image.container_format or "", image.disk_format or "", self.formats
             ),
@@ -167,19 +181,27 @@ class ImageData:
                 self.uploads.beat(image_id)
                 last = now
 
-    def _activate(self, image_id: str, store: Store, stored: StoredBlob) -> None:
+    def _activate(self, image: Image, store: Store, stored: StoredBlob) -> None:
+        image_id, size = image.id, stored.blob.size
+        check = partial(self._check_room, image, size)
         location = stored.location
         if self.several_stores:
             metadata = {**location.metadata, "store": store.id}
             location = replace(location, metadata=metadata)
         try:
-            active = self.uploads.activate(image_id, stored.blob, location)
+            active = self.uploads.activate(image_id, stored.blob, location, check)
         except BaseException:
             store.discard(image_id)
             raise
         if not active:
             store.discard(image_id)
             raise Gone(f"image {image_id} was deleted while its data came in")
+
+    def _check_room(self, image: Image, size_bytes: int) -> None:
+        """Refuse bytes for which others took the room while they came in."""
+        room = self.quotas.room_bytes(image.owner, image.id)
+        if room is not None and size_bytes > room:
+            raise TooLarge(self.quotas.too_large)
 
     @contextmanager
     def _undone(self, image_id: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ Source: contract api-images 9, 12 and 13.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from imagereg.access import Grant, ImageView
@@ -13,6 +14,7 @@ from imagereg.db.images import ImageRepository
 from imagereg.errors import ImageProtected, StaleImage
 from imagereg.images.limits import Limits
 from imagereg.images.patch import PatchOperation, apply
+from imagereg.images.quotas import Quotas
 from imagereg.images.removal import Removal
 from imagereg.model import Image, Visibility, now_us
 from imagereg.targets import StoredImage
@@ -46,6 +48,7 @@ class Metadata:
 
     images: ImageRepository
     limits: Limits
+    quotas: Quotas
     removal: Removal
 
     def create(self, grant: Grant, new: NewImage) -> ImageView:
@@ -72,7 +75,7 @@ class Metadata:
         approved = grant.approve_new(image)
         self.limits.check_tags(new.tags)
         self.limits.check_properties(new.properties)
-        self.images.add(approved)
+        self.images.add(approved, partial(self.quotas.check_new_image, new.owner))
         log.info("created image %s", image.id)
         return grant.view(image)
 

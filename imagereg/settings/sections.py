@@ -261,7 +261,7 @@ class PolicyFiles(Table):
         "How http: and https: checks send their question.",
     )
     remote_ssl_verify_server_crt: bool = option(
-        BOOL, False, "Verify the certificate of https: checks."
+        BOOL, True, "Verify the certificate of https: checks."
     )
     remote_ssl_ca_crt_file: Path | None = option(
         CONFIG_PATH,

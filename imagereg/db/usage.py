@@ -1,0 +1,61 @@
+"""What a project uses, counted where it is stored.
+
+Called inside the transaction that adds to it, so that any number of requests at once
+never exceed a limit together: on SQLite a write transaction is alone from its first
+statement on.
+
+Source: contract api-images 23.
+"""
+
+from dataclasses import dataclass
+
+from imagereg.db.engine import Engine
+
+_LIVE = "status NOT IN ('killed', 'deleted', 'pending_delete')"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one project uses.
+
+    Attributes:
+        size_bytes: sizes of its images, times the places where they lie.
+        stage_bytes: sizes of what is staged or being imported.
+        reserved_bytes: announced sizes of uploads under way.
+        images: records.
+        uploading: records that are receiving data.
+    """
+
+    size_bytes: int
+    stage_bytes: int
+    reserved_bytes: int
+    images: int
+    uploading: int
+
+
+class UsageRepository:
+    """Counts for one project."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of(self, project_id: str, *, except_for: str = "") -> Usage:
+        """Return what the project uses, leaving out one image's upload under way."""
+        rows = self._engine.rows(
+            f"""SELECT
+              (SELECT COALESCE(SUM(i.size), 0) FROM images i
+                 JOIN image_locations l ON l.image_id = i.id
+                WHERE i.owner = ? AND i.{_LIVE}),
+              (SELECT COALESCE(SUM(size), 0) FROM images
+                WHERE owner = ? AND status IN ('uploading', 'importing')),
+              (SELECT COALESCE(SUM(reserved), 0) FROM uploads
+                WHERE owner = ? AND image_id <> ?),
+              (SELECT COUNT(*) FROM images WHERE owner = ? AND {_LIVE}),
+              (SELECT COUNT(*) FROM images WHERE owner = ? AND id <> ?
+                  AND status IN ('saving', 'uploading', 'importing'))""",  # noqa: S608 - every part is written here
+            (
+                *(project_id, project_id, project_id, except_for),
+                *(project_id, project_id, except_for),
+            ),
+        )
+        return Usage(*(int(str(number)) for number in rows[0]))
