@@ -292,7 +292,12 @@ class Gate:
         self._expressions: tuple[RuleSet, dict[str, CompiledRule]] = (policy.rules, {})
 
     def recognise(self, caller: Caller) -> Caller:
-        """Return the caller with ``is_admin`` as ``context_is_admin`` decides it."""
+        """Return the caller with ``is_admin`` as ``context_is_admin`` decides it.
+
+        Files that changed on disk are taken over here, before the first question, so
+        that one set of rules answers all questions of a request.
+        """
+        self.refresh()
         is_admin = self.allows(caller, Action.CONTEXT_IS_ADMIN, {})
         return replace(caller, is_admin=is_admin) if is_admin else caller
 
@@ -309,7 +314,6 @@ class Gate:
             ActionDenied: a rule refuses.
             NotOwner: the rules allow it, ownership does not.
         """
-        self.refresh()
         needed = target.asks or tuple(actions)
         target.check_visible(caller)
         for action in needed:
