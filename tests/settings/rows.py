@@ -126,7 +126,7 @@ HONOURED: list[tuple[str, str, object, str, object]] = [
         "application/json",
         "application/json",
     ),
-    ("oslo_policy", "remote_ssl_verify_server_crt", False, "true", True),
+    ("oslo_policy", "remote_ssl_verify_server_crt", True, "false", False),
     ("oslo_policy", "remote_ssl_ca_crt_file", None, "/c", Path("/c")),
     ("oslo_policy", "remote_ssl_client_crt_file", None, "/c", Path("/c")),
     ("oslo_policy", "remote_ssl_client_key_file", None, "/c", Path("/c")),
