@@ -6,17 +6,27 @@ A new driver is one module, one line in `_OPENERS` and one class in
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Self
 
 from imagereg.errors import ConfigurationError, StoreUnavailable, UnknownStore
 from imagereg.model import Location
-from imagereg.settings import FileStoreSettings, Settings, StoreSettings
+from imagereg.settings import (
+    FileStoreSettings,
+    HTTPStoreSettings,
+    Settings,
+    StoreSettings,
+)
+from imagereg.settings.imaging import ImportFiltering
 from imagereg.stores.driver import StoreDriver
+from imagereg.stores.fetcher import Fetcher, FetchOptions
 from imagereg.stores.filesystem import FileOptions, FilesystemDriver
 from imagereg.stores.hashing import LaneSupply
+from imagereg.stores.http import HTTPDriver
 from imagereg.stores.mountpoints import load_mountpoints
 from imagereg.stores.store import Store, StoreTraits
+from imagereg.stores.url_filter import URLFilter
 
 STAGING = "os_glance_staging_store"
 
@@ -55,14 +65,21 @@ class StoreCatalog:
             (*settings.stores, settings.staging, settings.tasks_store),
             settings.default_store,
             fsync=settings.imagereg.upload_fsync,
+            url_filter=URLFilter(settings.import_filtering_opts),
         )
 
     @classmethod
     def open(
-        cls, wanted: Iterable[StoreSettings], default: str, *, fsync: bool = True
+        cls,
+        wanted: Iterable[StoreSettings],
+        default: str,
+        *,
+        fsync: bool = True,
+        url_filter: URLFilter | None = None,
     ) -> Self:
         """Open the stores that ``wanted`` describes.  Raises as `from_settings`."""
         lanes = LaneSupply()
+        context = OpenContext(fsync, url_filter or URLFilter(ImportFiltering()))
         opened: dict[bool, list[Store]] = {False: [], True: []}
         faults: list[str] = []
         for each in wanted:
@@ -70,7 +87,7 @@ class StoreCatalog:
                 _log.warning("store %s left out: no driver %s", each.id, each.type)
                 continue
             try:
-                opened[each.reserved].append(_open(each, lanes, fsync=fsync))
+                opened[each.reserved].append(_open(each, lanes, context))
             except ConfigurationError as error:
                 faults += (f"store {each.id}: {fault}" for fault in error.faults)
         if faults:
@@ -126,17 +143,30 @@ class StoreCatalog:
         return removed
 
 
-def _open(wanted: StoreSettings, lanes: LaneSupply, *, fsync: bool) -> Store:
+@dataclass(frozen=True, slots=True)
+class OpenContext:
+    """What openers need to know beside the options of the store itself.
+
+    Attributes:
+        fsync: bytes are made durable before they count.
+        url_filter: which remote sources may be read.
+    """
+
+    fsync: bool
+    url_filter: URLFilter
+
+
+def _open(wanted: StoreSettings, lanes: LaneSupply, context: OpenContext) -> Store:
     """Open one store, without write access if it is broken but optional (S-11)."""
-    writable = True
+    writable = wanted.type not in _READ_ONLY
     try:
-        driver, properties = _OPENERS[wanted.type](wanted, fsync, True)
+        driver, properties = _OPENERS[wanted.type](wanted, context, True)
     except ConfigurationError as error:
         if not wanted.optional:
             raise
         _log.warning("store %s takes no data: %s", wanted.id, error)
         writable = False
-        driver, properties = _OPENERS[wanted.type](wanted, fsync, False)
+        driver, properties = _OPENERS[wanted.type](wanted, context, False)
     traits = StoreTraits(
         type=wanted.type,
         weight=wanted.weight,
@@ -148,7 +178,7 @@ def _open(wanted: StoreSettings, lanes: LaneSupply, *, fsync: bool) -> Store:
 
 
 def _open_file(
-    wanted: StoreSettings, fsync: bool, writable: bool
+    wanted: StoreSettings, context: OpenContext, writable: bool
 ) -> tuple[StoreDriver, Mapping[str, object]]:
     options = wanted.options
     if not isinstance(options, FileStoreSettings):
@@ -161,7 +191,7 @@ def _open_file(
             chunk_bytes=options.filesystem_store_chunk_size,
             is_thin=options.filesystem_thin_provisioning,
             reserve_bytes=options.filesystem_reserve,
-            fsync=fsync,
+            fsync=context.fsync,
         ),
         load_mountpoints(metadata_file) if metadata_file else None,
     )
@@ -176,8 +206,36 @@ def _open_file(
     return driver, properties
 
 
+def _open_http(
+    wanted: StoreSettings, context: OpenContext, writable: bool
+) -> tuple[StoreDriver, Mapping[str, object]]:
+    options = wanted.options
+    if not isinstance(options, HTTPStoreSettings):
+        raise ConfigurationError(["its options are not those of an http store"])
+    if options.http_proxy_information:
+        # A proxy resolves names itself, so no address could be checked.
+        fault = "http_proxy_information is not supported by this version"
+        raise ConfigurationError([fault])
+    if options.https_insecure:
+        _log.warning("store %s: https_insecure: no certificate is checked", wanted.id)
+    ca_file = options.https_ca_certificates_file
+    try:
+        fetcher = Fetcher(
+            context.url_filter,
+            FetchOptions(verify=not options.https_insecure, ca_file=ca_file),
+        )
+    except OSError as error:
+        raise ConfigurationError([f"{ca_file}: {error.strerror or error}"]) from error
+    return HTTPDriver(fetcher), {}
+
+
 _Opener = Callable[
-    [StoreSettings, bool, bool], tuple[StoreDriver, Mapping[str, object]]
+    [StoreSettings, OpenContext, bool], tuple[StoreDriver, Mapping[str, object]]
 ]
 
-_OPENERS: Mapping[str, _Opener] = MappingProxyType({"file": _open_file})
+_OPENERS: Mapping[str, _Opener] = MappingProxyType(
+    {"file": _open_file, "http": _open_http}
+)
+
+#: Types that never take data.
+_READ_ONLY = frozenset({"http"})

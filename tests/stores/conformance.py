@@ -1,11 +1,12 @@
 """The meaning of the driver contract: every driver passes `StoreConformance`."""
 
 import random
+from collections.abc import Callable
 from typing import ClassVar
 
 import pytest
 
-from imagereg.errors import BlobExists, BlobNotFound
+from imagereg.errors import BlobExists, BlobNotFound, StoreReadOnly
 from imagereg.stores.driver import BlobReader, KeepsLeftovers, StoreDriver
 
 MiB = 1024 * 1024
@@ -258,3 +259,93 @@ class StoreConformance:
     def assert_no_leftovers(driver: StoreDriver) -> None:
         if isinstance(driver, KeepsLeftovers):
             assert driver.sweep() == 0
+
+
+class ReadOnlyConformance:
+    """The contract of a driver that takes no data: what it reads, it reads alike.
+
+    Subclass it, and give it a ``driver`` fixture and ``publish``.
+
+    Attributes:
+        store_type: as in `StoreConformance`.
+    """
+
+    store_type: ClassVar[str | None] = None
+
+    @pytest.fixture
+    def driver(self) -> StoreDriver:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def publish(self) -> Callable[[bytes], str]:
+        """Return what makes data readable, and says at which URL."""
+        raise NotImplementedError
+
+    def test_gives_back_what_lies_there(
+        self, driver: StoreDriver, publish: Callable[[bytes], str]
+    ) -> None:
+        url = publish(b"bytes")
+
+        assert read(driver.open(url, 0, None)) == b"bytes"
+        assert driver.size(url) == 5
+        assert driver.owns(url)
+
+    def test_reads_a_large_blob(
+        self, driver: StoreDriver, publish: Callable[[bytes], str]
+    ) -> None:
+        data = random.Random(1).randbytes(9 * MiB + 17)
+
+        assert read(driver.open(publish(data), 0, None)) == data
+
+    @pytest.mark.parametrize(
+        ("offset", "length"),
+        [(0, 4), (3, 4), (3, None), (9, 1), (9, 100), (10, None), (10**9, 5), (4, 0)],
+    )
+    def test_reads_a_range(
+        self,
+        driver: StoreDriver,
+        publish: Callable[[bytes], str],
+        offset: int,
+        length: int | None,
+    ) -> None:
+        url = publish(b"0123456789")
+        stop = None if length is None else offset + length
+
+        reader = driver.open(url, offset, length)
+
+        assert reader.size == len(b"0123456789"[offset:stop])
+        assert read(reader) == b"0123456789"[offset:stop]
+        reader.close()
+
+    def test_what_is_missing_is_not_found(
+        self, driver: StoreDriver, publish: Callable[[bytes], str]
+    ) -> None:
+        url = publish(b"bytes") + "-other"
+
+        with pytest.raises(BlobNotFound):
+            driver.open(url, 0, None)
+        with pytest.raises(BlobNotFound):
+            driver.size(url)
+
+    @pytest.mark.parametrize("url", ["", "file:///etc/passwd", "nowhere://x/y", "key"])
+    def test_a_foreign_url_is_not_found(self, driver: StoreDriver, url: str) -> None:
+        assert not driver.owns(url)
+        with pytest.raises(BlobNotFound):
+            driver.open(url, 0, None)
+        with pytest.raises(BlobNotFound):
+            driver.delete(url)
+
+    def test_takes_no_data_and_has_no_keys(self, driver: StoreDriver) -> None:
+        with pytest.raises(StoreReadOnly):
+            driver.writer("key", 5, replace=True)
+
+        assert driver.find("key") is None
+
+    def test_delete_leaves_the_blob_to_its_owner(
+        self, driver: StoreDriver, publish: Callable[[bytes], str]
+    ) -> None:
+        url = publish(b"bytes")
+
+        driver.delete(url)
+
+        assert read(driver.open(url, 0, None)) == b"bytes"

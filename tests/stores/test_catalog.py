@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.errors import ConfigurationError, StoreUnavailable, UnknownStore
+from imagereg.errors import (
+    ConfigurationError,
+    StoreReadOnly,
+    StoreUnavailable,
+    UnknownStore,
+)
 from imagereg.model import Location
 from imagereg.settings import (
     FileStoreSettings,
@@ -166,14 +171,53 @@ def test_locations_carry_their_mountpoint(tmp_path: Path) -> None:
 def test_a_store_without_a_driver_is_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    web = StoreSettings(id="web", type="http", options=HTTPStoreSettings())
+    tape = StoreSettings(id="tape", type="tape", options=HTTPStoreSettings())
 
-    catalog = StoreCatalog.open((web, file_store("one", tmp_path)), "one")
+    catalog = StoreCatalog.open((tape, file_store("one", tmp_path)), "one")
 
     assert [store.id for store in catalog] == ["one"]
-    assert "web left out" in caplog.text
+    assert "tape left out" in caplog.text
     with pytest.raises(ConfigurationError, match="default"):
-        StoreCatalog.open((web, file_store("one", tmp_path)), "web")
+        StoreCatalog.open((tape, file_store("one", tmp_path)), "tape")
+
+
+def test_an_http_store_takes_no_data(tmp_path: Path) -> None:
+    web = StoreSettings(id="web", type="http", options=HTTPStoreSettings())
+
+    catalog = StoreCatalog.open((file_store("one", tmp_path), web), "one")
+
+    assert not catalog["web"].writable
+    assert catalog.find_for(Location("http://example.org/x")) is catalog["web"]
+    with pytest.raises(StoreReadOnly):
+        catalog["web"].add("key", [b"bytes"], PLAN)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        HTTPStoreSettings(http_proxy_information={"http": "proxy:3128"}),
+        HTTPStoreSettings(https_ca_certificates_file=Path("/nonexistent/ca.pem")),
+        FileStoreSettings(),
+    ],
+)
+def test_options_an_http_store_cannot_use_are_a_fault(
+    tmp_path: Path, options: HTTPStoreSettings | FileStoreSettings
+) -> None:
+    web = StoreSettings(id="web", type="http", options=options)
+
+    with pytest.raises(ConfigurationError, match="store web"):
+        StoreCatalog.open((file_store("one", tmp_path), web), "one")
+
+
+def test_unverified_certificates_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = HTTPStoreSettings(https_insecure=True)
+    web = StoreSettings(id="web", type="http", options=options)
+
+    StoreCatalog.open((file_store("one", tmp_path), web), "one")
+
+    assert "https_insecure" in caplog.text
 
 
 def test_options_of_another_driver_are_a_fault() -> None:

@@ -1,14 +1,21 @@
 """Every driver of the catalogue keeps the contract."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from imagereg.settings.imaging import ImportFiltering
 from imagereg.stores import catalog
 from imagereg.stores.driver import StoreDriver
+from imagereg.stores.fetcher import Fetcher
 from imagereg.stores.filesystem import FileOptions, FilesystemDriver
+from imagereg.stores.http import HTTPDriver
 from imagereg.stores.memory import MemoryDriver
-from tests.stores.conformance import StoreConformance
+from imagereg.stores.url_filter import URLFilter
+from tests.stores.conformance import ReadOnlyConformance, StoreConformance
+from tests.stores.web import Web, web_server
 
 
 class TestMemoryDriver(StoreConformance):
@@ -45,7 +52,41 @@ class TestFilesystemDriverOfTwoDirectories(StoreConformance):
         return driver
 
 
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with web_server() as running:
+        yield running
+
+
+def web_driver() -> HTTPDriver:
+    options = replace(ImportFiltering(), allowed_hosts=("127.0.0.1",), allowed_ports=())
+    return HTTPDriver(Fetcher(URLFilter(options)))
+
+
+class TestHTTPDriver(ReadOnlyConformance):
+    store_type = "http"
+
+    @pytest.fixture
+    def driver(self) -> StoreDriver:
+        return web_driver()
+
+    @pytest.fixture
+    def publish(self, web: Web) -> Callable[[bytes], str]:
+        return lambda data: web.put("/blob", data)
+
+
+class TestHTTPDriverWithoutRanges(ReadOnlyConformance):
+    @pytest.fixture
+    def driver(self) -> StoreDriver:
+        return web_driver()
+
+    @pytest.fixture
+    def publish(self, web: Web) -> Callable[[bytes], str]:
+        return lambda data: web.put("/blob", data, ranges=False)
+
+
 def test_every_driver_of_the_catalogue_is_tested() -> None:
-    tested = {each.store_type for each in StoreConformance.__subclasses__()}
+    kinds = (StoreConformance, ReadOnlyConformance)
+    tested = {each.store_type for kind in kinds for each in kind.__subclasses__()}
 
     assert tested >= set(catalog._OPENERS)
