@@ -1,0 +1,125 @@
+"""A room imports only from rooms below its own, and each library stays in its room.
+
+`lint-imports` reads the same contracts from ``pyproject.toml``; what is checked here
+needs no tool, and holds the contracts themselves to the map.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "imagereg"
+PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+CONTRACTS = PROJECT["tool"]["importlinter"]["contracts"]
+
+#: Room -> its row, the roof being 0.
+ROWS: Mapping[str, int] = {
+    room: number
+    for number, row in enumerate(CONTRACTS[0]["layers"])
+    for room in re.findall(r"\w+", row)
+}
+
+#: Library -> the only files that may import it; a name with a slash is a folder.
+BORDERS: Mapping[str, tuple[str, ...]] = {
+    "flask": ("api/", "app.py", "telemetry.py"),
+    "werkzeug": ("api/",),
+    "marshmallow": ("api/",),
+    "peewee": ("db/",),
+    "playhouse": ("db/",),
+    "sqlite3": ("db/",),
+    "boto3": ("stores/s3.py",),
+    "botocore": ("stores/s3.py",),
+    "gunicorn": ("server.py",),
+    "oslo_utils": ("stores/formats.py",),
+    "rich": ("cli/",),
+    "click": ("cli/", "server.py"),
+    "urllib3": ("stores/",),
+    "yaml": ("policy/yaml_files.py",),
+}
+
+PURE = ("policy/", "protection/", "access.py", "targets.py", "model.py", "errors.py")
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Yield each file of the package and the name of each module it imports."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = path.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((file, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file} has a relative import"
+                yield file, str(node.module)
+                if node.module == "imagereg":
+                    yield from ((file, f"imagereg.{a.name}") for a in node.names)
+
+
+IMPORTS = tuple(imports())
+
+
+def room(name: str) -> str:
+    """Return the room of a file or of a module of ours."""
+    return re.split(r"[/.]", name.removeprefix("imagereg."))[0]
+
+
+def test_every_room_stands_in_the_contract() -> None:
+    rooms = {room(file) for file, _ in IMPORTS} - {"__init__"}
+
+    assert rooms <= ROWS.keys()
+
+
+def test_the_map_has_the_rooms_in_the_order_of_the_contract() -> None:
+    table = re.findall(r"^\| `(\w+)", (PACKAGE / "README.md").read_text(), re.MULTILINE)
+
+    rows = [ROWS[name] for name in table]
+    assert rows == sorted(rows, reverse=True)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_room_knows_only_rooms_below(name: str) -> None:
+    wrong = [
+        f"{file} imports {module}"
+        for file, module in IMPORTS
+        if room(file) == name
+        and module.startswith("imagereg.")
+        and room(module) != name
+        and ROWS[room(module)] <= ROWS[name]
+    ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", BORDERS)
+def test_a_library_stays_in_its_room(library: str) -> None:
+    wrong = [
+        file
+        for file, module in IMPORTS
+        if module.split(".")[0] == library and not file.startswith(BORDERS[library])
+    ]
+
+    assert wrong == []
+
+
+def test_what_decides_imports_nothing_but_the_standard_library() -> None:
+    allowed = {*sys.stdlib_module_names, "imagereg", "yaml"}
+
+    foreign = {
+        (file, module)
+        for file, module in IMPORTS
+        if file.startswith(PURE) and module.split(".")[0] not in allowed
+    }
+
+    assert foreign == set()
+
+
+def test_every_borrowed_library_has_its_room_or_is_free_for_all() -> None:
+    free = {"orjson"}
+    used = {module.split(".")[0] for _, module in IMPORTS}
+    foreign = used - {*sys.stdlib_module_names, "imagereg"}
+
+    assert foreign <= BORDERS.keys() | free
