@@ -20,26 +20,34 @@ from functools import cached_property
 from imagereg.errors import (
     ActionDenied,
     Forbidden,
-    ImageNotFound,
     ImageRegError,
     MemberNotFound,
     NotOwner,
     PropertyReserved,
     ReadOnlyCaller,
 )
+from imagereg.metadef_model import Namespace
 from imagereg.model import (
     Caller,
     Image,
     Location,
     MemberStatus,
     Operation,
+    PlaceChanges,
     Status,
 )
 from imagereg.policy.actions import Action
 from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.rules import CompiledRule, RuleSet
 from imagereg.protection.guard import PropertyGuard, Verdicts
-from imagereg.targets import ImageFields, ProposedImage, StoredImage, Target, is_owner
+from imagereg.targets import (
+    ImageFields,
+    ProposedImage,
+    StoredImage,
+    StoredNamespace,
+    Target,
+    is_owner,
+)
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +69,7 @@ WRITES = frozenset(
         Action.DEACTIVATE,
         Action.REACTIVATE,
         Action.COPY_IMAGE,
+        Action.ADD_METADEF_NAMESPACE,
     }
 )
 
@@ -71,7 +80,15 @@ OWNER_ONLY = WRITES - {
     Action.ADD_IMAGE_LOCATION,
     Action.MODIFY_MEMBER,
     Action.COPY_IMAGE,
+    Action.ADD_METADEF_NAMESPACE,
 }
+
+#: Actions on a namespace that change nothing; all others are its owner's alone.
+METADEF_READS = frozenset(
+    action
+    for action in Action
+    if "_metadef_" in action and action.startswith(("get_", "list_"))
+)
 
 #: Properties of the server itself: no protection applies to them, no client sets them.
 SERVER_PREFIX = "os_glance"
@@ -109,6 +126,7 @@ class Changes:
         removed: custom properties to delete.
         tags: the whole new set, or None to leave it.
         rights: each operation on each property that led here, in order.
+        places: what happens to its locations, or None to leave them.
     """
 
     fields: Mapping[str, object]
@@ -116,6 +134,7 @@ class Changes:
     removed: frozenset[str]
     tags: tuple[str, ...] | None
     rights: tuple[tuple[Operation, str], ...]
+    places: PlaceChanges | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +165,27 @@ class Grant:
             raise TypeError(message)
         return self.target.image
 
+    @property
+    def namespace(self) -> Namespace:
+        """The namespace that this is about.  Raises `TypeError` if there is none."""
+        if not isinstance(self.target, StoredNamespace):
+            message = f"a grant for {self.action} has no namespace"
+            raise TypeError(message)
+        return self.target.namespace
+
     def require(self, action: Action) -> None:
         """Ask for one more action on the same target.
 
         Raises:
             Forbidden: a rule or ownership refuses.
-            ImageNotFound: the same, and the caller may not see the image either.
+            NotFound: the same, and the caller may not know of the target either.
         """
         self.gate.check(self.caller, action, self.target)
+
+    def may_list(self, namespace: Namespace) -> bool:
+        """Return whether the rules let the caller know of a namespace it may see."""
+        fields = StoredNamespace(namespace).fields(self.caller)
+        return self.gate.allows(self.caller, Action.GET_METADEF_NAMESPACE, fields)
 
     def renew(self, target: Target) -> "Grant":
         """Return a grant for the same action on newer data, asking everything anew."""
@@ -248,8 +280,14 @@ class Grant:
 
         Raises:
             PropertyReserved: a protection refuses one of them.
-            Forbidden: only an administrator changes the owner (D-2, P-5).
+            Forbidden: only an administrator changes the owner (D-2, P-5), or the
+                locations may not be changed.
         """
+        places = changes.places
+        if places is not None and (places.added or places.edited):
+            self.require(Action.SET_IMAGE_LOCATION)
+        if places is not None and places.removed:
+            self.require(Action.DELETE_IMAGE_LOCATION)
         if "owner" in changes.fields and not self.caller.is_admin:
             raise Forbidden("only an administrator may change the owner of an image")
         verdicts: dict[Operation, Verdicts] = {}
@@ -342,17 +380,18 @@ class Gate:
 
         Raises:
             ActionDenied, NotOwner: refused, and the caller may know of the target.
-            ImageNotFound: refused, and ``get_image`` refuses too.
+            NotFound: refused, and the rule that shows the target refuses too.
         """
         refusal = self._refusal(caller, action, target)
         if refusal is None:
             return
         log.info("refused %s to user %s: %s", action, caller.user_id, refusal)
-        if isinstance(target, StoredImage) and (
-            action == Action.GET_IMAGE
-            or not self.allows(caller, Action.GET_IMAGE, self.fields(caller, target))
+        shown_by = target.shown_by
+        if shown_by is not None and (
+            action == shown_by
+            or not self.allows(caller, shown_by, self.fields(caller, target))
         ):
-            raise ImageNotFound(target.image.id)
+            raise target.missing()
         raise refusal
 
     def _refusal(
@@ -368,6 +407,8 @@ class Gate:
             return _refuse_owner(caller, target.owner)
         if isinstance(target, StoredImage) and not _owns(caller, action, target):
             return NotOwner(f"only the owner may complete {action} action")
+        if isinstance(target, StoredNamespace):
+            return _refuse_editor(caller, action, target)
         return None
 
     def allows(
@@ -440,6 +481,23 @@ def _refuse_owner(caller: Caller, owner: str | None) -> ImageRegError | None:
         return Forbidden("creating an image needs a project")
     if owner != caller.project_id:
         return NotOwner("only an administrator creates images for other projects")
+    return None
+
+
+def _refuse_editor(
+    caller: Caller, action: Action, target: StoredNamespace
+) -> ImageRegError | None:
+    """Return why the caller may not change a namespace that the rules open, or None.
+
+    Rules narrow and never widen, for definitions as for images (P-4): without this,
+    the origin's policy file would let everybody rewrite what all projects read.
+    """
+    if action in METADEF_READS or caller.is_admin:
+        return None
+    if caller.read_only:
+        return ReadOnlyCaller("read-only access")
+    if not target.is_owner(caller):
+        return NotOwner(f"only the owner may complete {action} action")
     return None
 
 

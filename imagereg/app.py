@@ -18,6 +18,7 @@ from imagereg.api.services import Services
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.members import MemberRepository
+from imagereg.db.metadefs import NamespaceRepository
 from imagereg.db.schema import prepare
 from imagereg.db.uploads import UploadRepository
 from imagereg.db.usage import UsageRepository
@@ -32,6 +33,7 @@ from imagereg.images.quotas import LimitTable, Quotas, load_limits
 from imagereg.images.recovery import Recovery, worker_name
 from imagereg.images.removal import Removal
 from imagereg.images.tags import Tags
+from imagereg.metadefs.namespaces import Namespaces
 from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.remote import RemoteClient, RemoteOptions
 from imagereg.protection.guard import PropertyGuard
@@ -194,6 +196,7 @@ def _services(
         tags=Tags(images, limits),
         members=Members(MemberRepository(engine), limits),
         actions=Actions(images),
+        metadefs=Namespaces(NamespaceRepository(engine)),
         quotas=quotas,
         bodies=ImageBodies(schema),
         options=DocumentOptions(

@@ -110,6 +110,10 @@ class ImageProtected(Forbidden):
     """``protected`` is set, so the image may not be deleted."""
 
 
+class NamespaceProtected(Forbidden):
+    """``protected`` is set, so nothing of the namespace may be deleted."""
+
+
 class StatusForbids(Forbidden):
     """The image's status does not allow the action, which answers 403 by contract."""
 
@@ -130,6 +134,20 @@ class MemberNotFound(NotFound):
 
     def __init__(self, image_id: str, member_id: str) -> None:
         super().__init__(f"image `{image_id}` has no member `{member_id}`")
+
+
+class NamespaceNotFound(NotFound):
+    """No namespace of this name is visible to the caller."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no metadata definition namespace `{name}` found")
+
+
+class DefinitionNotFound(NotFound):
+    """The namespace has no such object, property, tag or association."""
+
+    def __init__(self, kind: str, name: str, namespace: str) -> None:
+        super().__init__(f"namespace `{namespace}` has no {kind} `{name}`")
 
 
 class Conflict(ImageRegError):

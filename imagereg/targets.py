@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from imagereg.errors import ImageNotFound
+from imagereg.errors import ImageNotFound, NamespaceNotFound, NotFound
+from imagereg.metadef_model import Namespace
 from imagereg.model import (
     Caller,
     Image,
@@ -47,6 +48,13 @@ class Target(Protocol):
     def asks(self) -> tuple[Action, ...]:
         """The actions this very request needs, where its route cannot name them."""
 
+    @property
+    def shown_by(self) -> Action | None:
+        """The action without which a refusal must not tell that there is a target."""
+
+    def missing(self) -> NotFound:
+        """Return what is said to somebody who may not know of the target."""
+
     def fields(self, caller: Caller) -> Mapping[str, object]:
         """Return what stands right of the colon in a rule."""
 
@@ -59,6 +67,15 @@ class NoTarget:
     """An action on nothing in particular: documents, tasks, the cache as a whole."""
 
     asks: tuple[Action, ...] = ()
+
+    @property
+    def shown_by(self) -> Action | None:
+        """Return None: that there are images, tasks and the like is no secret."""
+        return None
+
+    def missing(self) -> NotFound:
+        """Return the answer of a path that leads nowhere."""
+        return NotFound("there is no such resource")
 
     def fields(self, caller: Caller) -> Mapping[str, object]:
         """Return an empty mapping, so each rule that names a field is false."""
@@ -75,6 +92,59 @@ class OwnProject(NoTarget):
     def fields(self, caller: Caller) -> Mapping[str, object]:
         """Return the caller's project."""
         return {"project_id": caller.project_id}
+
+
+@dataclass(frozen=True, slots=True)
+class AllNamespaces(OwnProject):
+    """The collection of namespaces, or of resource types."""
+
+    @property
+    def shown_by(self) -> Action | None:
+        """Return the rule that decides between 403 and 404."""
+        return Action.GET_METADEF_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNamespace:
+    """A namespace of metadata definitions, and with it all that it holds.
+
+    Source: contract api-metadefs 1.
+    """
+
+    namespace: Namespace
+    asks: tuple[Action, ...] = ()
+
+    @property
+    def shown_by(self) -> Action | None:
+        """Return the rule whose refusal hides the namespace."""
+        return Action.GET_METADEF_NAMESPACE
+
+    def missing(self) -> NotFound:
+        """Return the answer for a namespace that is not there."""
+        return NamespaceNotFound(self.namespace.name)
+
+    def fields(self, caller: Caller) -> Mapping[str, object]:
+        """Return the two fields that rules may read."""
+        return {
+            "project_id": self.namespace.owner,
+            "visibility": str(self.namespace.visibility),
+        }
+
+    def is_owner(self, caller: Caller) -> bool:
+        """Return whether the namespace belongs to the caller's project."""
+        owner = self.namespace.owner
+        return owner is not None and owner == caller.project_id
+
+    def check_visible(self, caller: Caller) -> None:
+        """Raise `NamespaceNotFound` as if there were no such namespace."""
+        namespace = self.namespace
+        if not (
+            caller.is_admin
+            or namespace.owner is None
+            or namespace.visibility == Visibility.PUBLIC
+            or self.is_owner(caller)
+        ):
+            raise self.missing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +180,15 @@ class StoredImage:
     membership: MemberStatus | None = None
     asks: tuple[Action, ...] = ()
 
+    @property
+    def shown_by(self) -> Action | None:
+        """Return the rule whose refusal hides the image."""
+        return Action.GET_IMAGE
+
+    def missing(self) -> NotFound:
+        """Return the answer for an image that is not there."""
+        return ImageNotFound(self.image.id)
+
     def fields(self, caller: Caller) -> "ImageFields":
         """Return the image's fields, custom properties left out."""
         return ImageFields(self.image, caller)
@@ -117,7 +196,7 @@ class StoredImage:
     def check_visible(self, caller: Caller) -> None:
         """Raise `ImageNotFound` as if there were no such image."""
         if not is_visible(caller, self.image, self.membership):
-            raise ImageNotFound(self.image.id)
+            raise self.missing()
 
 
 class ImageFields(Mapping[str, object]):

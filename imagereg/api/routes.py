@@ -16,6 +16,7 @@ from imagereg.api import (
     targets,
 )
 from imagereg.api.dispatch import Route
+from imagereg.api.metadef_routes import METADEF_ROUTES
 from imagereg.policy.actions import Action
 
 IMAGES = "/v2/images"
@@ -170,4 +171,5 @@ ROUTES = (
     Route(
         "DELETE", TAG, Action.MODIFY_IMAGE, targets.stored, tags.remove, bodyless=True
     ),
+    *METADEF_ROUTES,
 )

@@ -9,6 +9,8 @@ Source: contract api-schemas.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imagereg.metadefs.schemas import metadef_schemas
+
 Document = dict[str, Any]
 
 _UUID = (
@@ -31,6 +33,7 @@ def schema_documents(
         "images": _collection("images", image),
         "member": member,
         "members": _short_collection("members", member),
+        **metadef_schemas(),
     }
 
 

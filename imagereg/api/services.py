@@ -18,6 +18,7 @@ from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
 from imagereg.images.quotas import Quotas
 from imagereg.images.tags import Tags
+from imagereg.metadefs.namespaces import Namespaces
 
 #: Core fields of `NewImage.fields`.
 FIELDS = frozenset(
@@ -59,6 +60,7 @@ class Services:
     members: Members
     actions: Actions
     quotas: Quotas
+    metadefs: Namespaces
     bodies: ImageBodies
     options: DocumentOptions
     max_body_bytes: int

@@ -6,13 +6,14 @@ from peewee import SchemaManager, fn
 
 from imagereg.db.engine import Engine
 from imagereg.db.listing import INDEXES
+from imagereg.db.metadef_models import METADEF_TABLES
 from imagereg.db.models import TABLES, SchemaRow
 from imagereg.errors import ConfigurationError
 from imagereg.model import now_us
 
 
 def _first(engine: Engine) -> None:
-    for table in TABLES:
+    for table in (*TABLES, *METADEF_TABLES):
         SchemaManager(table, engine.peewee).create_all(safe=True)
     for statement in INDEXES:
         engine.execute(statement)
