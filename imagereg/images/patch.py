@@ -98,6 +98,9 @@ def _core(draft: _Draft, operation: PatchOperation) -> None:
         assigned = operation.value
         if isinstance(assigned, tuple):
             draft.tags = assigned
+    elif name == "owner":
+        # An empty text names nobody.
+        draft.fields[name] = operation.value or None
     else:
         draft.fields[name] = operation.value
 
