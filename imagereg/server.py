@@ -26,6 +26,7 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
 from imagereg.api.auth import DUPLICATES_HEADER, IDENTITY_HEADERS
 from imagereg.app import Registry
@@ -100,6 +101,21 @@ class _Arbiter(Arbiter):
         super().signal(sig, frame)
 
 
+class _Worker(ThreadWorker):
+    """gunicorn's threaded worker, which hangs up its listeners when it stops.
+
+    Kept open, they would take connections that nobody answers as long as the
+    transfers of the grace period last.
+    """
+
+    def set_accept_enabled(self, enabled: bool | None) -> None:
+        """Accept connections or not; a worker that stops never will again."""
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
+
 class _Server(BaseApplication):
     """The application and its settings, as gunicorn wants them."""
 
@@ -132,7 +148,7 @@ class _Server(BaseApplication):
         return {
             "bind": f"{host}:{listen.port}",
             "workers": listen.workers or os.cpu_count() or 1,
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "threads": THREADS,
             "worker_connections": 4096,
             "backlog": base.backlog,

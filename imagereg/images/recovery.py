@@ -7,9 +7,9 @@ never clear the same one, and none clears an upload that began since.
 """
 
 import logging
+import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,17 +29,24 @@ SILENCE_S = 20 * BEAT_S
 LEFTOVER_S = 24 * 3600
 
 
-def worker_name(pid: int | None = None) -> str:
-    """Return ``host:boot:pid:start``, which no other process ever has.
+def worker_name() -> str:
+    """Return ``host:boot:pid:start`` of this process, which no other ever has."""
+    pid = os.getpid()
+    return f"{_machine()}:{pid}:{_started(pid)}"
 
-    Args:
-        pid: a process of this machine; None is the one that asks.
+
+def _started(pid: int) -> str | None:
+    """Return when a process of this machine began, None if it is no more.
+
+    A dead one whose parent has yet to collect it counts as no more.
     """
-    stat = Path("/proc", "self" if pid is None else str(pid), "stat").read_text()
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
     # The second field is a file name in parentheses and may hold blanks itself.
-    number = stat.split(" ", 1)[0]
-    started = stat.rpartition(")")[2].split()[19]
-    return f"{_machine()}:{number}:{started}"
+    state, *values = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else values[18]
 
 
 def _machine() -> str:
@@ -49,15 +56,11 @@ def _machine() -> str:
 
 def is_dead(upload: Upload) -> bool:
     """Return whether the process that ran the upload can no longer finish it."""
-    host, boot, pid, _ = upload.worker.rsplit(":", 3)
+    host, boot, pid, started = upload.worker.rsplit(":", 3)
     here_host, here_boot = _machine().rsplit(":", 1)
     if host != here_host:
         return now_us() - upload.beat_at_us > SILENCE_S * 1_000_000
-    if boot != here_boot:
-        return True
-    with suppress(OSError):
-        return worker_name(int(pid)) != upload.worker
-    return True
+    return boot != here_boot or _started(int(pid)) != started
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,235 @@
+"""How the server starts, stops, and treats peers that stall."""
+
+import http.client
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.server import PROGRAM, Server, eventually
+from tests.wire import Client
+
+Serve = Callable[..., Server]
+
+
+class SlowUpload(threading.Thread):
+    """An upload that waits in the middle until it is told to go on."""
+
+    def __init__(self, server: Server, image: str) -> None:
+        super().__init__(daemon=True)
+        self.halfway = threading.Event()
+        self.go_on = threading.Event()
+        self.status: int | None = None
+        self._url = urlsplit(server.base)
+        self._image = image
+        self._headers = {
+            **Client(server.base).headers,
+            "Content-Type": "application/octet-stream",
+            "Content-Length": "2000",
+        }
+
+    def run(self) -> None:
+        connection = http.client.HTTPConnection(
+            self._url.hostname or "", self._url.port, timeout=30
+        )
+        connection.putrequest("PUT", f"/v2/images/{self._image}/file")
+        for name, value in self._headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        connection.send(bytes(1000))
+        self.halfway.set()
+        self.go_on.wait(30)
+        try:
+            connection.send(bytes(1000))
+            self.status = connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            self.status = None
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def upload(serve: Serve) -> tuple[Server, SlowUpload]:
+    server = serve()
+    image = server.client().create()["id"]
+    slow = SlowUpload(server, image)
+    slow.start()
+    assert slow.halfway.wait(10)
+    assert eventually(lambda: server.client().show(image)["status"] == "saving")
+    return server, slow
+
+
+def test_sigterm_lets_a_running_upload_finish(
+    upload: tuple[Server, SlowUpload],
+) -> None:
+    server, slow = upload
+    assert server.process is not None
+
+    server.process.send_signal(signal.SIGTERM)
+    assert eventually(lambda: not server.is_answering())
+    slow.go_on.set()
+    slow.join(20)
+
+    assert slow.status == 204
+    assert server.process.wait(20) == 0
+    assert [path.stat().st_size for path in server.stored_files()] == [2000]
+
+
+def test_a_second_sigterm_stops_at_once(upload: tuple[Server, SlowUpload]) -> None:
+    server, slow = upload
+    assert server.process is not None
+
+    server.process.send_signal(signal.SIGTERM)
+    assert eventually(lambda: not server.is_answering())
+    assert server.process.poll() is None
+    server.process.send_signal(signal.SIGTERM)
+    server.process.wait(10)
+    slow.go_on.set()
+    slow.join(20)
+
+    assert slow.status is None
+    assert server.restart().stored_files() == []
+
+
+def test_all_faults_of_a_configuration_are_listed_at_once(tmp_path: Path) -> None:
+    conf = tmp_path / "imagereg.conf"
+    conf.write_text(
+        "[DEFAULT]\nlimit_param_default = many\nhashing_algorithm = rot13\n"
+        "[glance_store]\ndefault_store = nowhere\n"
+    )
+
+    done = subprocess.run(
+        [PROGRAM, "serve", "--config", conf],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    for name in ("limit_param_default", "hashing_algorithm", "default_store"):
+        assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_faults_of_policy_and_protection_files_stop_the_start(tmp_path: Path) -> None:
+    (tmp_path / "policy.json").write_text('{"get_image": "rule:nowhere"}')
+    (tmp_path / "protections.conf").write_text("[x]\ncreate = @\n")
+    conf = tmp_path / "imagereg.conf"
+    conf.write_text(
+        "[DEFAULT]\nproperty_protection_file = protections.conf\n"
+        "[oslo_policy]\npolicy_file = policy.json\n"
+        f"[imagereg]\nstate_dir = {tmp_path}/state\n"
+    )
+
+    done = subprocess.run(
+        [PROGRAM, "serve", "--config", conf],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_nobody_is_administrator_from_afar(tmp_path: Path, host: str) -> None:
+    done = subprocess.run(
+        [PROGRAM, "serve", "--host", host, "--port", "0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "allow_open_noauth" in done.stderr
+
+
+def test_the_open_mode_can_be_allowed(serve: Serve) -> None:
+    server = serve(
+        {"paste_deploy": {"flavor": None}, "imagereg": {"allow_open_noauth": "true"}}
+    )
+
+    assert server.client({}).get("/v2/images").status == 200
+
+
+def test_one_line_tells_the_url(serve: Serve) -> None:
+    server = serve()
+
+    assert f"imagereg serves {server.base}\n" in server.log()
+
+
+def test_a_taken_port_is_told_in_words(server: Server) -> None:
+    done = subprocess.run(
+        [PROGRAM, "serve", "--config", server.command[3], "--port", str(server.port)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "in use" in done.stderr
+
+
+def test_stalled_peers_do_not_starve_others_and_are_cut(serve: Serve) -> None:
+    server = serve(
+        {"imagereg": {"upload_idle_timeout": "2", "download_idle_timeout": "2"}}
+    )
+    client = server.client()
+    image = client.create()["id"]
+    assert client.upload(image, bytes(8 * 1024 * 1024)).status == 204
+    waiting = client.create()["id"]
+    peers = [stalled_download(server, image) for _ in range(32)]
+    peers += [stalled_upload(server, client.create()["id"]) for _ in range(15)]
+    peers.append(stalled_upload(server, waiting))
+
+    begun = time.monotonic()
+    answer = client.get(f"/v2/images/{image}")
+    took_s = time.monotonic() - begun
+
+    assert answer.status == 200
+    assert took_s < 5
+    assert eventually(lambda: client.show(waiting)["status"] == "queued")
+    for peer in peers:
+        peer.close()
+
+
+def stalled_download(server: Server, image: str) -> socket.socket:
+    """Ask for an image's data and read none of them."""
+    return begin(server, f"GET /v2/images/{image}/file HTTP/1.1\r\n", "")
+
+
+def stalled_upload(server: Server, image: str) -> socket.socket:
+    """Announce an image's data and send a part of them."""
+    request = f"PUT /v2/images/{image}/file HTTP/1.1\r\n"
+    headers = "Content-Type: application/octet-stream\r\nContent-Length: 9999\r\n"
+    peer = begin(server, request, headers)
+    peer.sendall(bytes(1000))
+    return peer
+
+
+def begin(server: Server, request: str, headers: str) -> socket.socket:
+    """Open a connection and send a request without its body."""
+    peer = socket.socket()
+    # A small window, so that the kernel cannot take the whole answer for its reader.
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.connect(("127.0.0.1", server.port))
+    identity = "".join(
+        f"{name}: {value}\r\n" for name, value in server.client().headers.items()
+    )
+    peer.sendall(f"{request}Host: x\r\n{identity}{headers}\r\n".encode())
+    return peer
