@@ -14,6 +14,7 @@ from imagereg.errors import ConfigurationError, ImageRegError
 COMMANDS = {
     "serve": ("serve", "serve", "Run the server."),
     "config": ("config", "config", "Show and check the configuration."),
+    "policy": ("policy", "policy", "Check, explain, compare and test policy files."),
     "protection": (
         "protection",
         "protection",

@@ -6,7 +6,7 @@ Source: contract policy 6 and 7, rulings P-3, P-4, P-7.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, cast
 
 from imagereg.access import Gate
 from imagereg.errors import (
@@ -135,7 +135,7 @@ class Question:
     """
 
     caller: Caller
-    actions: tuple[Action, ...]
+    actions: tuple[str, ...]
     subject: Subject
     operation: Operation | None = None
     name: str = ""
@@ -244,7 +244,7 @@ class Rehearsal:
     def _verdict(
         self,
         caller: Caller,
-        action: Action,
+        action: str,
         target: Target,
         stage: Stage,
         error: ImageRegError,
@@ -253,12 +253,11 @@ class Rehearsal:
         rule = self._decide(caller, action, target).rule
         return Verdict(answer, stage, action, rule, error.message)
 
-    def _refusal(
-        self, caller: Caller, action: Action, target: Target
-    ) -> Verdict | None:
+    def _refusal(self, caller: Caller, action: str, target: Target) -> Verdict | None:
         """Return the refusal of one action, with the stage at which it fell."""
         try:
-            self.gate.authorize(caller, (action,), target)
+            # The gate compares texts, so it can be asked for an operator's own rule.
+            self.gate.authorize(caller, (cast("Action", action),), target)
         except ImageRegError as error:
             decision = self._decide(caller, action, target)
             if isinstance(error, ReadOnlyCaller):
@@ -283,7 +282,7 @@ def _is_hidden(caller: Caller, target: Target) -> bool:
 
 
 def _find_state_fault(
-    caller: Caller, action: Action, target: Target
+    caller: Caller, action: str, target: Target
 ) -> tuple[Stage, ImageRegError] | None:
     """Return what use cases refuse by the image's state, rules and ownership aside.
 
