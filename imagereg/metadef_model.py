@@ -8,11 +8,21 @@ Source: contract api-metadefs 3 to 7.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from imagereg.model import Visibility
 
 #: What one property may hold: keys and types as in `metadefs/definitions.py`.
 Definition = Mapping[str, object]
+
+
+class Kind(StrEnum):
+    """What a namespace can hold, in the words that people read."""
+
+    OBJECT = "object"
+    PROPERTY = "property"
+    TAG = "tag"
+    ASSOCIATION = "resource type"
 
 
 @dataclass(frozen=True, slots=True)

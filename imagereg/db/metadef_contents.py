@@ -15,7 +15,6 @@ from peewee import IntegrityError, Model
 
 from imagereg.db.engine import Engine, Row
 from imagereg.db.metadef_models import (
-    CONTENT,
     AssociationRow,
     MetadefObjectRow,
     MetadefPropertyRow,
@@ -32,6 +31,7 @@ from imagereg.metadef_model import (
     Association,
     Content,
     Definition,
+    Kind,
     MetadefObject,
     MetadefTag,
     Namespace,
@@ -39,12 +39,11 @@ from imagereg.metadef_model import (
     ResourceType,
 )
 
-#: Table -> what a person calls one of its rows.
-KINDS: Mapping[type[Model], str] = {
-    MetadefObjectRow: "object",
-    MetadefPropertyRow: "property",
-    MetadefTagRow: "tag",
-    AssociationRow: "resource type",
+_TABLES: Mapping[Kind, type[Model]] = {
+    Kind.OBJECT: MetadefObjectRow,
+    Kind.PROPERTY: MetadefPropertyRow,
+    Kind.TAG: MetadefTagRow,
+    Kind.ASSOCIATION: AssociationRow,
 }
 
 _TAG_ORDER = {
@@ -134,7 +133,7 @@ class MetadefContents:
 
     def add_object(self, namespace: Namespace, new: MetadefObject) -> None:
         """Store an object.  Raises `Duplicate` if its name is taken."""
-        with self._writing(namespace, "object", new.name):
+        with self._writing(namespace, Kind.OBJECT, new.name):
             row = _object_row(namespace, new, new.created_at_us)
             self._insert(MetadefObjectRow, [row])
 
@@ -142,7 +141,7 @@ class MetadefContents:
         self, namespace: Namespace, name: str, definition: Definition
     ) -> None:
         """Store a property.  Raises `Duplicate` if its name is taken."""
-        with self._writing(namespace, "property", name):
+        with self._writing(namespace, Kind.PROPERTY, name):
             row = _property_row(namespace, name, definition)
             self._insert(MetadefPropertyRow, [row])
 
@@ -155,9 +154,9 @@ class MetadefContents:
             Duplicate: one of the names is taken; then nothing changes.
         """
         names = ", ".join(each.name for each in tags)
-        with self._writing(namespace, "tag", names):
+        with self._writing(namespace, Kind.TAG, names):
             if instead:
-                self._clear(namespace, MetadefTagRow)
+                self._clear(namespace, Kind.TAG)
             rows = [_tag_row(namespace, each, each.created_at_us) for each in tags]
             self._insert(MetadefTagRow, rows)
 
@@ -167,7 +166,7 @@ class MetadefContents:
         Raises:
             Duplicate: the namespace is meant for this type already.
         """
-        with self._writing(namespace, "resource type", new.name):
+        with self._writing(namespace, Kind.ASSOCIATION, new.name):
             self._associate(namespace, new, new.created_at_us)
 
     def update_object(
@@ -180,27 +179,28 @@ class MetadefContents:
             Duplicate: the new name is taken.
         """
         row = _object_row(namespace, after, after.created_at_us)
-        self._update(namespace, MetadefObjectRow, name, row)
+        self._update(namespace, Kind.OBJECT, name, row)
 
     def update_property(
         self, namespace: Namespace, name: str, renamed: str, definition: Definition
     ) -> None:
         """Write a property.  Raises as `update_object` does."""
         row = _property_row(namespace, renamed, definition)
-        self._update(namespace, MetadefPropertyRow, name, row)
+        self._update(namespace, Kind.PROPERTY, name, row)
 
     def update_tag(self, namespace: Namespace, name: str, after: MetadefTag) -> None:
         """Rename a tag.  Raises as `update_object` does."""
         row = {"name": after.name, "updated_at_us": after.updated_at_us}
-        self._update(namespace, MetadefTagRow, name, row)
+        self._update(namespace, Kind.TAG, name, row)
 
-    def remove(self, namespace: Namespace, table: type[Model], name: str) -> None:
+    def remove(self, namespace: Namespace, kind: Kind, name: str) -> None:
         """Delete one thing from a namespace.
 
         Raises:
             NamespaceProtected: somebody protected it meanwhile.
             DefinitionNotFound: there is no such thing.
         """
+        table = _TABLES[kind]
         with self._engine.transaction():
             self.check_deletable(namespace)
             removed = self._engine.delete(
@@ -209,9 +209,9 @@ class MetadefContents:
                 table.name == name,  # type: ignore[attr-defined] # likewise
             )
         if not removed:
-            raise DefinitionNotFound(KINDS[table], name, namespace.name)
+            raise DefinitionNotFound(kind, name, namespace.name)
 
-    def clear(self, namespace: Namespace, table: type[Model]) -> None:
+    def clear(self, namespace: Namespace, kind: Kind) -> None:
         """Delete everything of one kind from a namespace.
 
         Raises:
@@ -219,12 +219,12 @@ class MetadefContents:
         """
         with self._engine.transaction():
             self.check_deletable(namespace)
-            self._clear(namespace, table)
+            self._clear(namespace, kind)
 
     def wipe(self, namespace: Namespace) -> None:
         """Delete everything of a namespace that goes away, in its transaction."""
-        for table in CONTENT:
-            self._clear(namespace, table)
+        for kind in Kind:
+            self._clear(namespace, kind)
 
     def check_deletable(self, namespace: Namespace) -> None:
         """Raise unless the namespace is there and not protected, by now.
@@ -245,7 +245,7 @@ class MetadefContents:
         return bool(rows[0][0])
 
     @contextmanager
-    def _writing(self, namespace: Namespace, kind: str, name: str) -> Iterator[None]:
+    def _writing(self, namespace: Namespace, kind: Kind, name: str) -> Iterator[None]:
         """Run a block as a transaction in which the namespace is there."""
         try:
             with self._engine.transaction():
@@ -268,11 +268,12 @@ class MetadefContents:
     def _update(
         self,
         namespace: Namespace,
-        table: type[Model],
+        kind: Kind,
         name: str,
         row: Mapping[str, object],
     ) -> None:
-        with self._writing(namespace, KINDS[table], str(row["name"])):
+        table = _TABLES[kind]
+        with self._writing(namespace, kind, str(row["name"])):
             written: int = (
                 table.update(row)
                 .where(
@@ -282,9 +283,10 @@ class MetadefContents:
                 .execute(self._engine.peewee)
             )
             if not written:
-                raise DefinitionNotFound(KINDS[table], name, namespace.name)
+                raise DefinitionNotFound(kind, name, namespace.name)
 
-    def _clear(self, namespace: Namespace, table: type[Model]) -> None:
+    def _clear(self, namespace: Namespace, kind: Kind) -> None:
+        table = _TABLES[kind]
         self._engine.delete(
             table,
             table.namespace_id == namespace.id,  # type: ignore[attr-defined] # every content table has one

@@ -116,12 +116,11 @@ class AssociationRow(Model):
         indexes: ClassVar = ((("name", "namespace_id"), False),)
 
 
-#: Tables whose rows belong to a namespace.
-CONTENT: tuple[type[Model], ...] = (
+METADEF_TABLES: tuple[type[Model], ...] = (
+    NamespaceRow,
     MetadefObjectRow,
     MetadefPropertyRow,
     MetadefTagRow,
+    ResourceTypeRow,
     AssociationRow,
 )
-
-METADEF_TABLES: tuple[type[Model], ...] = (NamespaceRow, *CONTENT, ResourceTypeRow)

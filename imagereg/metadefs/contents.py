@@ -11,16 +11,11 @@ from dataclasses import dataclass, replace
 
 from imagereg.access import Grant
 from imagereg.db.metadef_contents import MetadefContents
-from imagereg.db.metadef_models import (
-    AssociationRow,
-    MetadefObjectRow,
-    MetadefPropertyRow,
-    MetadefTagRow,
-)
 from imagereg.errors import DefinitionNotFound
 from imagereg.metadef_model import (
     Association,
     Definition,
+    Kind,
     MetadefObject,
     MetadefTag,
     ResourceType,
@@ -65,7 +60,7 @@ class Contents:
         for each in self.rows.objects(grant.namespace):
             if each.name == name:
                 return each
-        raise DefinitionNotFound("object", name, grant.namespace.name)
+        raise DefinitionNotFound(Kind.OBJECT, name, grant.namespace.name)
 
     def add_object(self, grant: Grant, new: MetadefObject) -> MetadefObject:
         """Add an object.
@@ -98,11 +93,11 @@ class Contents:
         Raises:
             NamespaceProtected, DefinitionNotFound: it cannot be.
         """
-        self.rows.remove(grant.namespace, MetadefObjectRow, name)
+        self.rows.remove(grant.namespace, Kind.OBJECT, name)
 
     def clear_objects(self, grant: Grant) -> None:
         """Delete all objects.  Raises `NamespaceProtected`."""
-        self.rows.clear(grant.namespace, MetadefObjectRow)
+        self.rows.clear(grant.namespace, Kind.OBJECT)
 
     def properties(self, grant: Grant) -> Mapping[str, Definition]:
         """Return the properties, by name."""
@@ -125,11 +120,11 @@ class Contents:
         if resource_type is not None:
             prefix = self._association(grant, resource_type).prefix or ""
             if not name.startswith(prefix):
-                raise DefinitionNotFound("property", name, namespace.name)
+                raise DefinitionNotFound(Kind.PROPERTY, name, namespace.name)
             bare = name.removeprefix(prefix)
         found = self.rows.properties(namespace).get(bare)
         if found is None:
-            raise DefinitionNotFound("property", name, namespace.name)
+            raise DefinitionNotFound(Kind.PROPERTY, name, namespace.name)
         return bare, found
 
     def add_property(self, grant: Grant, name: str, definition: Definition) -> None:
@@ -153,11 +148,11 @@ class Contents:
         Raises:
             NamespaceProtected, DefinitionNotFound: it cannot be.
         """
-        self.rows.remove(grant.namespace, MetadefPropertyRow, name)
+        self.rows.remove(grant.namespace, Kind.PROPERTY, name)
 
     def clear_properties(self, grant: Grant) -> None:
         """Delete all properties.  Raises `NamespaceProtected`."""
-        self.rows.clear(grant.namespace, MetadefPropertyRow)
+        self.rows.clear(grant.namespace, Kind.PROPERTY)
 
     def tags(self, grant: Grant, query: TagQuery) -> Sequence[MetadefTag]:
         """Return tags, from the one after the marker on.
@@ -172,7 +167,7 @@ class Contents:
         if query.marker is not None:
             names = [each.name for each in found]
             if query.marker not in names:
-                raise DefinitionNotFound("tag", query.marker, grant.namespace.name)
+                raise DefinitionNotFound(Kind.TAG, query.marker, grant.namespace.name)
             begin = names.index(query.marker) + 1
         end = None if query.limit is None else begin + query.limit
         return found[begin:end]
@@ -186,7 +181,7 @@ class Contents:
         for each in self.rows.tags(grant.namespace):
             if each.name == name:
                 return each
-        raise DefinitionNotFound("tag", name, grant.namespace.name)
+        raise DefinitionNotFound(Kind.TAG, name, grant.namespace.name)
 
     def add_tag(self, grant: Grant, new: MetadefTag) -> MetadefTag:
         """Add one tag.  Raises `Duplicate` if its name is taken."""
@@ -224,11 +219,11 @@ class Contents:
         Raises:
             NamespaceProtected, DefinitionNotFound: it cannot be.
         """
-        self.rows.remove(grant.namespace, MetadefTagRow, name)
+        self.rows.remove(grant.namespace, Kind.TAG, name)
 
     def clear_tags(self, grant: Grant) -> None:
         """Delete all tags.  Raises `NamespaceProtected`."""
-        self.rows.clear(grant.namespace, MetadefTagRow)
+        self.rows.clear(grant.namespace, Kind.TAG)
 
     def resource_types(self, grant: Grant) -> Sequence[ResourceType]:
         """Return all resource types, which are no secret of any namespace."""
@@ -262,10 +257,10 @@ class Contents:
         Raises:
             NamespaceProtected, DefinitionNotFound: it cannot be said.
         """
-        self.rows.remove(grant.namespace, AssociationRow, name)
+        self.rows.remove(grant.namespace, Kind.ASSOCIATION, name)
 
     def _association(self, grant: Grant, name: str) -> Association:
         for each in self.rows.associations(grant.namespace):
             if each.name == name:
                 return each
-        raise DefinitionNotFound("resource type", name, grant.namespace.name)
+        raise DefinitionNotFound(Kind.ASSOCIATION, name, grant.namespace.name)
