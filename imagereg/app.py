@@ -27,6 +27,7 @@ from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
 from imagereg.images.limits import Limits
+from imagereg.images.locations import Locations
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
 from imagereg.images.quotas import LimitTable, Quotas, load_limits
@@ -168,6 +169,7 @@ def _services(
         properties=base.image_property_quota,
         members=base.image_member_quota,
         size_bytes=base.image_size_cap,
+        locations=base.image_location_quota,
     )
     quotas = Quotas(UsageRepository(engine), table, base.user_storage_quota)
     rules = FormatRules(
@@ -175,13 +177,23 @@ def _services(
         vmdk_allowed_types=formats.vmdk_allowed_types,
         gpt_nonfatal=formats.gpt_safety_checks_nonfatal,
     )
+    removal = Removal(images, stores)
+    locations = Locations(
+        images=images,
+        stores=stores,
+        limits=limits,
+        removal=removal,
+        hash_algorithm=base.hashing_algorithm,
+        several_stores=settings.multi_store,
+        editable=base.show_multiple_locations,
+    )
     schema = image_schema(formats.disk_formats, formats.container_formats)
     return Services(
         authenticator=authenticator,
         gate=gate,
         images=images,
         catalog=Catalog(images),
-        metadata=Metadata(images, limits, quotas, Removal(images, stores)),
+        metadata=Metadata(images, limits, quotas, removal, locations),
         data=ImageData(
             images=images,
             uploads=uploads,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
+from urllib.parse import urlsplit, urlunsplit
 
 
 class Status(StrEnum):
@@ -163,6 +164,26 @@ class Location:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceChanges:
+    """How the locations of one image change, and what follows for the record.
+
+    Attributes:
+        added: new ones, in order.
+        edited: those that get other metadata, with their row numbers.
+        removed: those that go together with their bytes.
+        superseded: those of failed attempts, which nothing was ever read from; they
+            go alone.
+        facts: core fields that come with the new data: status, size and digests.
+    """
+
+    added: tuple[Location, ...] = ()
+    edited: tuple[Location, ...] = ()
+    removed: tuple[Location, ...] = ()
+    superseded: tuple[Location, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One project that an image is shared with.
 
@@ -209,6 +230,17 @@ class Image:
     tags: tuple[str, ...] = ()
     properties: Mapping[str, object] = field(default_factory=dict)
     locations: tuple[Location, ...] = ()
+
+
+def shown_url(url: str) -> str:
+    """Return a location's URL without user and password (ruling S-8)."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # A text that is no URL holds no host, and so no password for one.
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host))
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,10 +8,10 @@ Source: contract api-images 5 and 10.1.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from imagereg.access import ImageView
-from imagereg.model import Member, format_time
+from imagereg.model import Member, format_time, shown_url
 
 Document = dict[str, object]
 
@@ -91,11 +91,11 @@ def _add_places(document: Document, view: ImageView, options: DocumentOptions) -
     )
     if options.locations:
         document["locations"] = [
-            {"url": public_url(place.url), "metadata": place.metadata}
+            {"url": shown_url(place.url), "metadata": place.metadata}
             for place in locations
         ]
     if options.direct_url and locations:
-        document["direct_url"] = public_url(locations[0].url)
+        document["direct_url"] = shown_url(locations[0].url)
 
 
 def member_document(member: Member) -> Document:
@@ -108,10 +108,3 @@ def member_document(member: Member) -> Document:
         "updated_at": format_time(member.updated_at_us),
         "schema": "/v2/schemas/member",
     }
-
-
-def public_url(url: str) -> str:
-    """Return a location's URL without user and password (ruling S-8)."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=host))

@@ -67,7 +67,13 @@ def _operation(dialect: str, item: object, bodies: ImageBodies) -> PatchOperatio
     if "value" not in item:
         raise Invalid(f"operation `{op}` needs a value")
     value = item["value"]
-    if name not in ("locations", "stores"):
+    if name == "locations":
+        value = (
+            bodies.check_locations(value)
+            if op == "replace"
+            else (bodies.check_location(value))
+        )
+    elif name != "stores":
         value = bodies.check_value(name, value)
     return PatchOperation(op, name, rest, value, fresh_only=dialect == V20)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
 
+from imagereg.api.location_schemas import load_location
 from imagereg.errors import Invalid, PropertyReserved, ReadOnlyField
 from imagereg.images.fields import CORE, NAME_LENGTH, READ_ONLY, is_reserved
+from imagereg.images.locations import NewLocation
 from imagereg.model import MemberStatus, Visibility
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -177,6 +179,20 @@ class ImageBodies:
             Invalid: it breaks the schema.
         """
         return self._load({name: value})[name]
+
+    def check_location(self, value: object) -> NewLocation:
+        """Return one location of a PATCH.
+
+        Raises:
+            Invalid: it breaks the schema.
+        """
+        return load_location(value)
+
+    def check_locations(self, value: object) -> tuple[NewLocation, ...]:
+        """Return all locations of a PATCH.  Raises as `check_location`."""
+        if not isinstance(value, list):
+            raise Invalid("`locations` must be a list")
+        return tuple(load_location(item) for item in value)
 
     def _load(self, document: Mapping[str, object]) -> dict[str, Any]:
         try:

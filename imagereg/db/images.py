@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 from peewee import IntegrityError
 
-from imagereg.access import ApprovedChanges, ApprovedImage
+from imagereg.access import ApprovedChanges, ApprovedImage, Changes
 from imagereg.db.engine import Engine
 from imagereg.db.listing import ListQuery, page_sql
 from imagereg.db.models import (
@@ -22,6 +22,7 @@ from imagereg.db.models import (
     TagRow,
     TombstoneRow,
 )
+from imagereg.db.places import condemn, write_places
 from imagereg.db.rows import COLUMNS, SELECT, build
 from imagereg.errors import (
     Duplicate,
@@ -90,15 +91,23 @@ class ImageRepository:
         except IntegrityError as error:
             raise Duplicate(f"image id `{image.id}` is taken") from error
 
-    def update(self, approved: ApprovedChanges) -> None:
+    def update(
+        self, approved: ApprovedChanges, check: Callable[[], None] = lambda: None
+    ) -> None:
         """Write approved changes, if what they were approved on still holds.
 
+        ``check`` may refuse them inside the transaction, by raising.
+
         Raises:
-            StaleImage: a property appeared or vanished since, or the image did.
+            StaleImage: a property or location appeared or vanished since, or the
+                image did.
         """
         changes, before = approved.changes, approved.before
         with self._engine.transaction():
-            self._touch(before, changes.fields)
+            check()
+            self._touch(before, changes)
+            if changes.places is not None:
+                write_places(self._engine, before, changes.places)
             present = before.properties.keys()
             for name in changes.removed:
                 self._expect(self._delete_property(before.id, name), before.id)
@@ -166,15 +175,9 @@ class ImageRepository:
             image = self.get(image_id, None)[0]
             if image.protected:
                 raise ImageProtected(f"image {image_id} is protected from deletion")
-            for location in image.locations:
-                CondemnedRow.insert(
-                    image_id=image_id,
-                    url=location.url,
-                    store=location.store,
-                    since_us=now_us(),
-                ).execute(database)
             for table in (PropertyRow, TagRow, MemberRow, LocationRow):
                 self._engine.delete(table, table.image_id == image_id)
+            condemn(self._engine, image_id, image.locations)
             self._engine.delete(ImageRow, ImageRow.id == image_id)
             TombstoneRow.insert(
                 id=image_id, owner=image.owner, deleted_at_us=now_us()
@@ -200,17 +203,27 @@ class ImageRepository:
                 CondemnedRow.url == location.url,
             )
 
+    def knows_location(self, url: str) -> bool:
+        """Return whether an image's bytes lie at ``url``, or a deleted one's did."""
+        sql = "SELECT 1 FROM condemned_locations WHERE url = ?"
+        return self.has_live_location(url) or bool(self._engine.rows(sql, (url,)))
+
     def has_live_location(self, url: str) -> bool:
         """Return whether any image's bytes lie at ``url``."""
         return bool(
             self._engine.rows("SELECT 1 FROM image_locations WHERE url = ?", (url,))
         )
 
-    def _touch(self, before: Image, fields: Mapping[str, object]) -> None:
-        """Write core fields and the time; formats change only as they were seen."""
+    def _touch(self, before: Image, changes: Changes) -> None:
+        """Write core fields and the time.
+
+        Formats and locations change only in the status in which they were seen.
+        """
+        places = changes.places
+        fields = {**changes.fields, **(places.facts if places else {})}
         values = {name: _plain(value) for name, value in fields.items()}
         where = [ImageRow.id == before.id]
-        if "disk_format" in values or "container_format" in values:
+        if places or "disk_format" in values or "container_format" in values:
             where.append(ImageRow.status == before.status.value)
         written: int = (
             ImageRow.update(updated_at_us=now_us(), **values)
@@ -272,16 +285,6 @@ class ImageRepository:
         if tags:
             rows = [{"image_id": image_id, "tag": tag} for tag in tags]
             TagRow.insert_many(rows).execute(self._engine.peewee)
-
-
-def location_row(image_id: str, location: Location) -> dict[str, object]:
-    """Return the columns of a new location."""
-    return {
-        "image_id": image_id,
-        "url": location.url,
-        "metadata": orjson.dumps(location.metadata).decode(),
-        "store": location.store,
-    }
 
 
 def _columns(image: Image) -> dict[str, object]:

@@ -8,6 +8,7 @@ comes back with other content.
 from typing import ClassVar
 
 from peewee import (
+    AutoField,
     BigIntegerField,
     BooleanField,
     CharField,
@@ -116,6 +117,7 @@ class MemberRow(Model):
 class LocationRow(Model):
     """Where bytes of an image lie."""
 
+    id = AutoField()
     image_id = CharField(max_length=36, index=True)
     url = TextField()
     metadata = TextField(default="{}")

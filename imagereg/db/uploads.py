@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagereg.db.engine import Engine
-from imagereg.db.images import location_row
 from imagereg.db.models import ImageRow, LocationRow, UploadRow
+from imagereg.db.places import location_row
 from imagereg.model import Blob, Image, Location, Status, now_us
 
 #: A last look inside a transaction; raising undoes it.
@@ -64,6 +64,9 @@ class UploadRepository:
                 .execute(database)
             )
             if moved:
+                # A location that failed to verify may still stand there; whatever
+                # comes in now takes its place.
+                self._engine.delete(LocationRow, LocationRow.image_id == image.id)
                 UploadRow.insert(
                     image_id=image.id,
                     worker=worker,

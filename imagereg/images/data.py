@@ -121,6 +121,9 @@ class ImageData:
         image = grant.image
         if image.status == Status.DEACTIVATED and not grant.caller.is_admin:
             raise Forbidden("the requested image has been deactivated")
+        if image.status == Status.QUEUED:
+            # It may have a location all the same, one that failed to verify.
+            return None
         failure: StoreUnavailable | None = None
         for location in self._best_first(image, prefer):
             try:

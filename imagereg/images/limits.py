@@ -19,12 +19,14 @@ class Limits:
         properties: custom properties on one image, the server's own not counted.
         members: projects that one image is shared with.
         size_bytes: the size of one image's data.
+        locations: places where the data of one image lie.
     """
 
     tags: int
     properties: int
     members: int
     size_bytes: int
+    locations: int = -1
 
     def check_tags(self, tags: Iterable[str]) -> None:
         """Raise `TooLarge` if there are more tags than allowed."""
@@ -34,6 +36,10 @@ class Limits:
         """Raise `TooLarge` if there are more custom properties than allowed."""
         counted = sum(1 for name in names if not name.startswith(SERVER_PREFIX))
         _check("image properties", counted, self.properties)
+
+    def check_locations(self, count: int) -> None:
+        """Raise `TooLarge` if there are more locations than allowed."""
+        _check("locations", count, self.locations)
 
 
 def _check(what: str, count: int, limit: int) -> None:

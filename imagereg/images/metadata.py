@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
-from imagereg.access import Grant, ImageView
+from imagereg.access import ApprovedChanges, Grant, ImageView
 from imagereg.db.images import ImageRepository
 from imagereg.errors import ImageProtected, StaleImage
 from imagereg.images.limits import Limits
+from imagereg.images.locations import Locations
 from imagereg.images.patch import PatchOperation, apply
 from imagereg.images.quotas import Quotas
 from imagereg.images.removal import Removal
-from imagereg.model import Image, Visibility, now_us
+from imagereg.model import Image, Location, Visibility, now_us
 from imagereg.targets import StoredImage
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Metadata:
     limits: Limits
     quotas: Quotas
     removal: Removal
+    locations: Locations
 
     def create(self, grant: Grant, new: NewImage) -> ImageView:
         """Store a new ``queued`` image and return it as its creator may see it.
@@ -120,14 +122,30 @@ class Metadata:
 
     def _write(self, grant: Grant, operations: Sequence[PatchOperation]) -> None:
         image = grant.image
-        changes = apply(image, grant.hidden(image), operations)
+        places = self.locations.draft(grant)
+        changes = apply(image, grant.hidden(image), operations, places)
         approved = grant.approve(changes)
         if changes.tags is not None:
             self.limits.check_tags(changes.tags)
         names = (image.properties.keys() - changes.removed) | changes.properties.keys()
         if changes.properties.keys() - image.properties.keys():
             self.limits.check_properties(names)
-        self.images.update(approved)
+        gone = self._write_approved(approved)
+        for location in gone:
+            self.removal.remove(image.id, location)
+
+    def _write_approved(self, approved: ApprovedChanges) -> tuple[Location, ...]:
+        """Write changes within the project's limits; return what lost its location."""
+        places, image = approved.changes.places, approved.before
+        if places is None:
+            self.images.update(approved)
+            return ()
+        size = int(str(places.facts.get("size", image.size or 0)))
+        check = partial(
+            self.quotas.check_bytes, image.owner, image.id, size * len(places.added)
+        )
+        self.images.update(approved, check)
+        return places.removed
 
     def _fresh(self, grant: Grant) -> Grant:
         image, membership = self.images.get(grant.image.id, grant.caller.project_id)

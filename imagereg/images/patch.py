@@ -6,11 +6,12 @@ Source: contract api-images 12.3 and 12.4; property-protection R-5.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagereg.access import Changes
 from imagereg.errors import Forbidden, PropertyConflict, ReadOnlyField
 from imagereg.images.fields import CORE, FORMATS
+from imagereg.images.locations import LocationDraft, NewLocation
 from imagereg.model import Image, Operation, Status
 
 
@@ -45,10 +46,14 @@ class _Draft:
     removed: set[str] = field(default_factory=set)
     tags: tuple[str, ...] | None = None
     rights: list[tuple[Operation, str]] = field(default_factory=list)
+    places: LocationDraft | None = None
 
 
 def apply(
-    image: Image, hidden: frozenset[str], operations: Iterable[PatchOperation]
+    image: Image,
+    hidden: frozenset[str],
+    operations: Iterable[PatchOperation],
+    places: LocationDraft | None = None,
 ) -> Changes:
     """Return what the operations change.
 
@@ -56,13 +61,14 @@ def apply(
         image: the record, whole.
         hidden: names of its properties that the caller cannot read.
         operations: in the order of the body.
+        places: takes the operations on locations; None where nobody may change them.
 
     Raises:
         PropertyConflict: an operation does not fit what the caller can see.
         Forbidden: the field cannot be removed, or not changed any more.
     """
     readable = {n: v for n, v in image.properties.items() if n not in hidden}
-    draft = _Draft(image, readable, hidden)
+    draft = _Draft(image, readable, hidden, places=places)
     for operation in operations:
         if operation.name in CORE:
             _core(draft, operation)
@@ -76,13 +82,15 @@ def apply(
         removed=frozenset(draft.removed),
         tags=draft.tags,
         rights=tuple(draft.rights),
+        places=places.changes() if places is not None else None,
     )
 
 
 def _core(draft: _Draft, operation: PatchOperation) -> None:
     name = operation.name
     if name == "locations":
-        raise Forbidden("it is not allowed to change locations: they are invisible")
+        _locations(draft, operation)
+        return
     if name == "stores":
         if operation.op == "add":
             raise ReadOnlyField(name)
@@ -103,6 +111,21 @@ def _core(draft: _Draft, operation: PatchOperation) -> None:
         draft.fields[name] = operation.value or None
     else:
         draft.fields[name] = operation.value
+
+
+def _locations(draft: _Draft, operation: PatchOperation) -> None:
+    """Hand one operation on locations to the draft that can ask stores."""
+    if draft.places is None:
+        raise Forbidden("it is not allowed to change locations: they are invisible")
+    if operation.op == "remove":
+        draft.places.remove(operation.rest[0])
+        return
+    image = replace(draft.image, **draft.fields)  # type: ignore[arg-type] # checked by schema
+    value = operation.value
+    if isinstance(value, NewLocation):
+        draft.places.add(operation.rest[0], value, image)
+    elif isinstance(value, tuple):
+        draft.places.replace(value, image)
 
 
 def _write(draft: _Draft, operation: PatchOperation) -> None:

@@ -114,6 +114,14 @@ class Quotas:
             if limit >= 0:
                 used = self.usage.of(owner, except_for=image_id)
                 _check("uploads at once", used.uploading + 1, limit)
+        self.check_bytes(owner, image_id, size_bytes)
+
+    def check_bytes(self, owner: str | None, image_id: str, size_bytes: int) -> None:
+        """Refuse so many more bytes; called inside the transaction that adds them.
+
+        Raises:
+            TooLarge: the project may not store them.
+        """
         room = self.room_bytes(owner, image_id)
         if room is not None and size_bytes > room:
             raise TooLarge(self.too_large)

@@ -1,0 +1,88 @@
+"""Bodies about locations, checked by marshmallow.
+
+Source: contract api-images 19.1 and 19.2.
+"""
+
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+
+from imagereg.errors import Invalid
+from imagereg.images.digests import Digest
+from imagereg.images.locations import NewLocation
+
+#: Longest URL of a location by PATCH, in characters.
+URL_LENGTH = 255
+
+
+class _Text(fields.Field[Any]):
+    """Exactly a text."""
+
+    def _deserialize(
+        self,
+        value: Any,  # noqa: ANN401 - marshmallow's signature
+        attr: str | None,
+        data: Any,  # noqa: ANN401
+        **options: Any,  # noqa: ANN401
+    ) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string")
+        return value
+
+
+class _Validation(Schema):
+    """``validation_data`` of a PATCH."""
+
+    class Meta:
+        """Other keys are refused."""
+
+        unknown = RAISE
+
+    checksum = _Text(validate=validate.Length(equal=32))
+    os_hash_algo = _Text(required=True, validate=validate.Length(max=64))
+    os_hash_value = _Text(required=True, validate=validate.Length(max=128))
+
+
+class _Location(Schema):
+    """One item of ``locations``; other keys are ignored."""
+
+    class Meta:
+        """Other keys do no harm."""
+
+        unknown = EXCLUDE
+
+    url = _Text(required=True, validate=validate.Length(max=URL_LENGTH))
+    metadata = fields.Raw(
+        required=True, validate=lambda value: _check(isinstance(value, dict))
+    )
+    validation_data = fields.Nested(_Validation)
+
+
+def load_location(value: object) -> NewLocation:
+    """Return one location of a PATCH.
+
+    Raises:
+        Invalid: it breaks the schema.
+    """
+    loaded = _load(_Location(), value)
+    given = loaded.get("validation_data")
+    digest = None
+    if given is not None:
+        checksum = given.get("checksum")
+        digest = Digest(given["os_hash_algo"], given["os_hash_value"], checksum)
+    return NewLocation(loaded["url"], loaded["metadata"], digest)
+
+
+def _check(holds: bool) -> None:
+    if not holds:
+        raise ValidationError("must be an object")
+
+
+def _load(schema: Schema, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid("a location must be a JSON object")
+    try:
+        loaded: dict[str, Any] = schema.load(value)
+    except ValidationError as error:
+        raise Invalid("a location breaks the schema") from error
+    return loaded
