@@ -119,8 +119,7 @@ class ImageData:
             StoreUnavailable: no location can be read just now.
         """
         image = grant.image
-        if image.status == Status.DEACTIVATED and not grant.caller.is_admin:
-            raise Forbidden("the requested image has been deactivated")
+        self.check_in_use(grant)
         if image.status == Status.QUEUED:
             # It may have a location all the same, one that failed to verify.
             return None
@@ -139,6 +138,15 @@ class ImageData:
         if failure is not None:
             raise failure
         return None
+
+    def check_in_use(self, grant: Grant) -> None:
+        """Refuse the data of an image that was taken out of use.
+
+        Raises:
+            Forbidden: the image is deactivated and the caller no administrator.
+        """
+        if grant.image.status == Status.DEACTIVATED and not grant.caller.is_admin:
+            raise Forbidden("the requested image has been deactivated")
 
     def _best_first(self, image: Image, prefer: Sequence[str]) -> list[Location]:
         def rank(place: Location) -> tuple[int, int]:
