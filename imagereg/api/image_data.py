@@ -29,6 +29,7 @@ def upload(call: Call) -> Response:
 def download(call: Call) -> Response:
     """Send an image's data, or one range of them."""
     image = call.grant.image
+    call.services.data.check_in_use(call.grant)
     tag = _entity_tag(image)
     if tag and tag in _listed(call.request.headers.get("If-None-Match", "")):
         return Response(status=304, headers={"ETag": tag})
