@@ -127,7 +127,6 @@ class Changes:
         tags: the whole new set, or None to leave it.
         rights: each operation on each property that led here, in order.
         places: what happens to its locations, or None to leave them.
-        places: what happens to its locations, or None to leave them.
     """
 
     fields: Mapping[str, object]

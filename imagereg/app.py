@@ -27,7 +27,7 @@ from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
 from imagereg.images.limits import Limits
-from imagereg.images.locations import Locations
+from imagereg.images.locations import LocationRules, Locations
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
 from imagereg.images.quotas import LimitTable, Quotas, load_limits
@@ -178,14 +178,15 @@ def _services(
         gpt_nonfatal=formats.gpt_safety_checks_nonfatal,
     )
     removal = Removal(images, stores)
-    locations = Locations(
+    location_rules = LocationRules(
         images=images,
         stores=stores,
         limits=limits,
-        removal=removal,
         hash_algorithm=base.hashing_algorithm,
         several_stores=settings.multi_store,
-        editable=base.show_multiple_locations,
+    )
+    locations = Locations(
+        location_rules, images, removal, editable=base.show_multiple_locations
     )
     schema = image_schema(formats.disk_formats, formats.container_formats)
     return Services(

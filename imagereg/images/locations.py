@@ -44,11 +44,10 @@ class NewLocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Locations:
-    """The use cases, bound to what they work on.
+class LocationRules:
+    """What a URL must be like to become a location.
 
     Attributes:
-        editable: ``show_multiple_locations``: clients may change them by PATCH.
         hash_algorithm: the one that digests of clients must be of.
         several_stores: metadata name the store.
     """
@@ -56,37 +55,8 @@ class Locations:
     images: ImageRepository
     stores: StoreCatalog
     limits: Limits
-    removal: Removal
     hash_algorithm: str
     several_stores: bool = False
-    editable: bool = False
-
-    def draft(self, grant: Grant) -> "LocationDraft | None":
-        """Return what takes operations on locations; None where they are invisible."""
-        return LocationDraft(self, grant.image) if self.editable else None
-
-    def remove_from(self, grant: Grant, store_id: str) -> None:
-        """Take an image's bytes out of one store.
-
-        Raises:
-            StatusConflict: the image is not ``active``.
-            Forbidden: its bytes lie nowhere else.
-            NotFound: they do not lie there.
-            StaleImage: somebody else changed the locations just now.
-        """
-        image = grant.image
-        if image.status != Status.ACTIVE:
-            raise StatusConflict(f"image {image.id} is {image.status}, not active")
-        if len(image.locations) < 2:
-            raise Forbidden("the only location of an image cannot be removed")
-        found = next((p for p in image.locations if p.store == store_id), None)
-        if found is None:
-            raise NotFound(f"image {image.id} is not in store `{store_id}`")
-        places = PlaceChanges(removed=(found,))
-        changes = Changes({}, {}, frozenset(), None, (), places)
-        self.images.update(grant.approve(changes))
-        log.info("image %s: taken out of store %s", image.id, store_id)
-        self.removal.remove(image.id, found)
 
     def locate(self, item: NewLocation) -> Location:
         """Return a location as it would be stored, without asking its store.
@@ -133,10 +103,51 @@ class Locations:
         return size
 
 
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """The use cases, bound to what they work on.
+
+    Attributes:
+        editable: ``show_multiple_locations``: clients may change them by PATCH.
+    """
+
+    rules: LocationRules
+    images: ImageRepository
+    removal: Removal
+    editable: bool = False
+
+    def draft(self, grant: Grant) -> "LocationDraft | None":
+        """Return what takes operations on locations; None where they are invisible."""
+        return LocationDraft(self.rules, grant.image) if self.editable else None
+
+    def remove_from(self, grant: Grant, store_id: str) -> None:
+        """Take an image's bytes out of one store.
+
+        Raises:
+            StatusConflict: the image is not ``active``.
+            Forbidden: its bytes lie nowhere else.
+            NotFound: they do not lie there.
+            StaleImage: somebody else changed the locations just now.
+        """
+        image = grant.image
+        if image.status != Status.ACTIVE:
+            raise StatusConflict(f"image {image.id} is {image.status}, not active")
+        if len(image.locations) < 2:
+            raise Forbidden("the only location of an image cannot be removed")
+        found = next((p for p in image.locations if p.store == store_id), None)
+        if found is None:
+            raise NotFound(f"image {image.id} is not in store `{store_id}`")
+        places = PlaceChanges(removed=(found,))
+        changes = Changes({}, {}, frozenset(), None, (), places)
+        self.images.update(grant.approve(changes))
+        log.info("image %s: taken out of store %s", image.id, store_id)
+        self.removal.remove(image.id, found)
+
+
 class LocationDraft:
     """The locations of one image as they would be after the operations so far."""
 
-    def __init__(self, rules: Locations, image: Image) -> None:
+    def __init__(self, rules: LocationRules, image: Image) -> None:
         self._rules = rules
         self._image = image
         self._status = image.status
