@@ -6,6 +6,7 @@ import click
 
 from imagereg.cli.policy.checking import check, lint_command, validate
 from imagereg.cli.policy.explaining import explain
+from imagereg.cli.policy.testing import test
 
 
 @click.group()
@@ -15,5 +16,5 @@ def policy() -> None:
     logging.getLogger("imagereg.policy").addHandler(logging.NullHandler())
 
 
-for _command in (explain, check, validate, lint_command):
+for _command in (explain, check, validate, lint_command, test):
     policy.add_command(_command)
