@@ -128,17 +128,18 @@ class LocalClient(Client):
             body = json.dumps(document).encode()
             sent["Content-Type"] = "application/json"
         sent.update(headers or {})
-        options: dict[str, object] = {"data": body}
+        environ: dict[str, object] = {"REMOTE_ADDR": self.peer}
         if body is not None and not isinstance(body, bytes):
             sent["Transfer-Encoding"] = "chunked"
-            options = {"input_stream": Pieces(body)}
+            environ |= {"wsgi.input": Pieces(body), "CONTENT_LENGTH": ""}
+            body = None
         reply = self._app.test_client(use_cookies=False).open(
             path,
             method=method,
             headers=list(sent.items()),
-            environ_overrides={"REMOTE_ADDR": self.peer},
+            data=body,
+            environ_overrides=environ,
             buffered=True,
-            **options,  # type: ignore[arg-type] # the client takes either
         )
         assert reply.status_code != 500, f"{method} {path} met a fault of ours"
         found: dict[str, str] = {}

@@ -39,7 +39,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "rich": ("cli/",),
     "click": ("cli/", "server.py"),
     "urllib3": ("stores/",),
-    "yaml": ("policy/yaml_files.py",),
+    "yaml": ("policy/yaml_files.py", "rehearsal/specs.py"),
 }
 
 PURE = ("policy/", "protection/", "access.py", "targets.py", "model.py", "errors.py")

@@ -9,6 +9,7 @@ Source: contract policy 6 to 9 with rulings P-4 and P-7, api-images 3 and 4.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from imagereg.api.dispatch import Route
 from imagereg.model import Visibility
@@ -31,6 +32,9 @@ PERSONAS: Mapping[str, Headers] = {
 }
 
 DATA = b"the bytes of an image"
+
+#: The id of no image.
+ABSENT = "00000000-0000-4000-8000-000000000000"
 
 # Makes what a route needs and returns the parts of its path.
 Prepare = Callable[[LocalRegistry, str], Mapping[str, str]]
@@ -66,6 +70,30 @@ def an_image(status: str = "active") -> Prepare:
     return prepare
 
 
+NUMBERS = count()
+
+
+def a_namespace(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
+    """Make a namespace of metadata definitions with one thing of each kind."""
+    name = f"NS::{next(NUMBERS)}"
+    document = {
+        "namespace": name,
+        "owner": OWNER,
+        "visibility": visibility,
+        "objects": [{"name": "obj"}],
+        "properties": {"prop": {"title": "P", "type": "string"}},
+        "tags": [{"name": "old"}],
+        "resource_type_associations": [{"name": "OS::Glance::Image"}],
+    }
+    done(registry.admin.request("POST", "/v2/metadefs/namespaces", document=document))
+    return {"namespace": name}
+
+
+def a_name(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
+    """Think of a name that no namespace has."""
+    return {"fresh": f"NS::{next(NUMBERS)}"}
+
+
 def done(answer: Answer) -> None:
     """Assert that a request of the preparations succeeded."""
     assert answer.status < 300, answer
@@ -76,6 +104,7 @@ class Ask:
     """A valid request to one route.
 
     Attributes:
+        document: what is sent as JSON, with the same parts in it as a path.
         prepare: makes what the path names.
         ids: parts of the path that are always the same.
     """
@@ -94,16 +123,18 @@ class Ask:
         ids: Mapping[str, str],
     ) -> Answer:
         """Send the request for the caller of ``headers``."""
-        path = route.path
+        path, body = route.path, self.body
+        if self.document is not None:
+            body = json.dumps(self.document).encode()
         for name, value in {**self.ids, **ids}.items():
             path = path.replace(f"<{name}>", value).replace(f"<path:{name}>", value)
+            body = body and body.replace(f"<{name}>".encode(), value.encode())
         assert "<" not in path, f"{path} has parts without a value"
         return registry.client(headers).request(
             "GET" if route.method == "*" else route.method,
             path,
-            body=self.body,
+            body=body,
             headers=self.headers,
-            document=self.document,
         )
 
 
@@ -117,6 +148,52 @@ IMAGE = "/v2/images/<image_id>"
 ACTIVE = Ask(prepare=an_image())
 TAG = Ask(prepare=an_image(), ids={"tag": "old"})
 ONE_MEMBER = Ask(prepare=an_image(), ids={"member_id": MEMBER})
+
+#: Valid requests to what lies below a namespace: method, path, body, parts of the path.
+_DEFINITIONS: tuple[tuple[str, str, object, Mapping[str, str]], ...] = (
+    ("GET", "", None, {}),
+    ("PUT", "", {"namespace": "<namespace>"}, {}),
+    ("DELETE", "", None, {}),
+    ("GET", "/resource_types", None, {}),
+    ("POST", "/resource_types", {"name": "OS::Nova::Flavor"}, {}),
+    (
+        "DELETE",
+        "/resource_types/<resource_type>",
+        None,
+        {"resource_type": "OS::Glance::Image"},
+    ),
+    ("GET", "/objects", None, {}),
+    ("POST", "/objects", {"name": "new"}, {}),
+    ("DELETE", "/objects", None, {}),
+    ("GET", "/objects/<name>", None, {"name": "obj"}),
+    ("PUT", "/objects/<name>", {"name": "obj"}, {"name": "obj"}),
+    ("DELETE", "/objects/<name>", None, {"name": "obj"}),
+    ("GET", "/properties", None, {}),
+    ("POST", "/properties", {"name": "new", "title": "N", "type": "string"}, {}),
+    ("DELETE", "/properties", None, {}),
+    ("GET", "/properties/<name>", None, {"name": "prop"}),
+    (
+        "PUT",
+        "/properties/<name>",
+        {"name": "prop", "title": "N", "type": "string"},
+        {"name": "prop"},
+    ),
+    ("DELETE", "/properties/<name>", None, {"name": "prop"}),
+    ("GET", "/tags", None, {}),
+    ("POST", "/tags", {"tags": [{"name": "new"}]}, {}),
+    ("DELETE", "/tags", None, {}),
+    ("GET", "/tags/<tag>", None, {"tag": "old"}),
+    ("POST", "/tags/<tag>", None, {"tag": "new"}),
+    ("PUT", "/tags/<tag>", {"name": "new"}, {"tag": "old"}),
+    ("DELETE", "/tags/<tag>", None, {"tag": "old"}),
+)
+
+NAMESPACE = "/v2/metadefs/namespaces/<namespace>"
+
+DEFINITIONS: Mapping[str, Ask] = {
+    f"{method} {NAMESPACE}{path}": Ask(document=body, prepare=a_namespace, ids=ids)
+    for method, path, body, ids in _DEFINITIONS
+}
 
 #: Route, and what is asked where there are several things to ask -> a valid request.
 ASKS: Mapping[str, Ask] = {
@@ -162,6 +239,15 @@ ASKS: Mapping[str, Ask] = {
     f"DELETE {IMAGE}/members/<member_id>": ONE_MEMBER,
     f"PUT {IMAGE}/tags/<tag>": Ask(prepare=an_image(), ids={"tag": "new"}),
     f"DELETE {IMAGE}/tags/<tag>": TAG,
+    "GET /v2/metadefs/namespaces": Ask(),
+    "GET /v2/metadefs/resource_types": Ask(),
+    "POST /v2/metadefs/namespaces": Ask(
+        document={"namespace": "<fresh>"}, prepare=a_name
+    ),
+    "POST /v2/metadefs/namespaces: for another": Ask(
+        document={"namespace": "<fresh>", "owner": "project-else"}, prepare=a_name
+    ),
+    **DEFINITIONS,
 }
 
 Table = Mapping[str, Mapping[str, Mapping[str, int]]]
@@ -177,7 +263,7 @@ def parse_table(text: str) -> Table:
     table: dict[str, dict[str, dict[str, int]]] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         kind, *statuses = line.split()
-        if kind not in ("any", "private", "shared", "open"):
+        if kind not in ("any", "private", "shared", "open", "public"):
             requests = [request.strip() for request in line.split("|")]
             continue
         row = dict(zip(PERSONAS, map(int, statuses), strict=True))
@@ -188,8 +274,8 @@ def parse_table(text: str) -> Table:
     return table
 
 
-#: With the built-in rules.
-BUILT_IN = parse_table(
+#: With the built-in rules, on images.
+_BUILT_IN = parse_table(
     """
     * /
       any      300 300 300 300 300 300 300 300 300
@@ -273,9 +359,9 @@ BUILT_IN = parse_table(
     """
 )
 
-#: With the origin's ``policy.json``, whose rules admit nearly everybody: visibility
-#: and ownership alone decide, whatever the roles (ruling P-4).
-ORIGIN = parse_table(
+#: With the origin's ``policy.json``, on images: its rules admit nearly everybody, and
+#: visibility and ownership alone decide, whatever the roles (ruling P-4).
+_ORIGIN = parse_table(
     """
     * /
       any      300 300 300 300 300 300 300 300 300
@@ -360,6 +446,80 @@ ORIGIN = parse_table(
       open     403 403 403 403 403 403 403 403 403
     """
 )
+
+#: What administrators alone do to definitions, if the origin's file does not say it.
+NEWER = (
+    "/resource_types/<resource_type>",
+    *("/objects/<name>", "/properties/<name>", "/tags", "/tags/<tag>"),
+)
+
+
+def definitions(reading: str, writing: str, newer: str) -> Table:
+    """Return the rows of all requests below a namespace, from those of each group.
+
+    ``ok`` stands for the success of the request's method.
+    """
+    success = {"GET": 200, "PUT": 200, "POST": 201, "DELETE": 204}
+    table: dict[str, Mapping[str, Mapping[str, int]]] = {}
+    for method, path, _, _ in _DEFINITIONS:
+        rows = reading if method == "GET" else writing
+        if method == "DELETE" and path in NEWER:
+            rows = newer
+        text = rows.replace("ok", str(success[method]))
+        table |= parse_table(f"{method} {NAMESPACE}{path}\n{text}")
+    return table
+
+
+_ADMINS_ALONE = """
+    private  ok  403 403 404 404 404 404 404 404
+    public   ok  403 403 403 403 403 404 404 404
+"""
+
+BUILT_IN: Table = {
+    **_BUILT_IN,
+    **parse_table(
+        """
+        GET /v2/metadefs/namespaces | GET /v2/metadefs/resource_types
+          any      200 200 200 200 200 200 404 404 404
+        POST /v2/metadefs/namespaces | POST /v2/metadefs/namespaces: for another
+          any      201 403 403 403 403 403 403 403 403
+        """
+    ),
+    **definitions(
+        """
+        private  ok  ok  ok  404 404 404 404 404 404
+        public   ok  ok  ok  ok  ok  ok  404 404 404
+        """,
+        _ADMINS_ALONE,
+        _ADMINS_ALONE,
+    ),
+}
+
+ORIGIN: Table = {
+    **_ORIGIN,
+    **parse_table(
+        """
+        GET /v2/metadefs/namespaces | GET /v2/metadefs/resource_types
+          any      200 200 200 200 200 200 200 200 200
+        POST /v2/metadefs/namespaces | POST /v2/metadefs/namespaces: for another
+          any      201 201 201 201 201 201 201 201 403
+        """
+    ),
+    **definitions(
+        """
+        private  ok  ok  ok  404 404 404 404 ok  404
+        public   ok  ok  ok  ok  ok  ok  ok  ok  ok
+        """,
+        """
+        private  ok  ok  ok  404 404 404 404 ok  404
+        public   ok  ok  ok  403 403 403 403 ok  403
+        """,
+        """
+        private  ok  403 403 404 404 404 404 403 404
+        public   ok  403 403 403 403 403 403 403 403
+        """,
+    ),
+}
 
 
 def key(route: Route) -> str:

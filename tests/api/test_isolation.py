@@ -10,12 +10,11 @@ import pytest
 
 from imagereg.images.fields import READ_ONLY
 from imagereg.model import MemberStatus, Visibility
-from tests.api.personas import DATA, MEMBER, OWNER, PENDING, PERSONAS, an_image
+from tests.api.personas import ABSENT, DATA, MEMBER, OWNER, PENDING, PERSONAS, an_image
 from tests.registry import PATCH, LocalClient, LocalRegistry, add, remove, replace
 from tests.wire import as_
 
 ORIGIN_FILE = Path(__file__).parent.parent / "policy" / "origin.json"
-ABSENT = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,11 @@ def test_every_route_stands_in_the_tables() -> None:
 @pytest.mark.parametrize("table", [BUILT_IN, ORIGIN])
 def test_every_route_on_an_image_has_rows_for_each_visibility(table: Table) -> None:
     for request, rows in table.items():
-        wanted = {*KINDS} - {"any"} if "<image_id>" in request else {"any"}
+        wanted = {"any"}
+        if "<image_id>" in request:
+            wanted = {*KINDS} - {"any"}
+        elif "<namespace>" in request:
+            wanted = {"private", "public"}
 
         assert rows.keys() == wanted, request
 
@@ -152,10 +156,10 @@ def stable(headers: Mapping[str, str]) -> Mapping[str, str]:
 def test_without_identity_no_route_answers(
     registry: LocalRegistry, route: Route
 ) -> None:
-    ids = {"image_id": "x", "member_id": "x", "tag": "x", "name": "image"}
     ask = next(iter(requests_to(route).values()))
+    ids = {"image_id": "x", "namespace": "x", **ask.ids}
 
-    answer = ask.send(registry, route, {}, {**ask.ids, **ids})
+    answer = ask.send(registry, route, {}, ids)
 
     assert answer.status == 401
     assert json.loads(answer.body)["error"]["title"] == "Unauthorized"
