@@ -20,6 +20,8 @@ COMMANDS = {
         "protection",
         "Check, explain and lint property-protection files.",
     ),
+    "metadefs": ("metadefs", "metadefs", "Load and export metadata definitions."),
+    "props": ("props", "props", "Look for mistakes in images' properties."),
 }
 
 

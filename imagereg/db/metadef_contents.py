@@ -112,30 +112,29 @@ class MetadefContents:
         return [ResourceType(*_named_times(row)) for row in rows]
 
     def fill(self, namespace: Namespace, new: NewNamespace) -> None:
-        """Store the content of a namespace that is being made, in its transaction."""
-        time = namespace.created_at_us
-        self._insert(
-            MetadefObjectRow,
-            [_object_row(namespace, each, time) for each in new.objects or ()],
-        )
-        self._insert(
-            MetadefPropertyRow,
-            [
-                _property_row(namespace, name, definition)
-                for name, definition in (new.properties or {}).items()
-            ],
-        )
-        self._insert(
-            MetadefTagRow, [_tag_row(namespace, each, time) for each in new.tags or ()]
-        )
-        for each in new.associations or ():
-            self._associate(namespace, each, time)
+        """Store the content of a namespace that is being written, in its transaction.
+
+        What was never stored gets the namespace's time.
+        """
+        time = namespace.updated_at_us
+        for each in new.objects or ():
+            created = each.created_at_us or time
+            self._insert(MetadefObjectRow, _object_row(namespace, each, created))
+        for name, definition in (new.properties or {}).items():
+            row = _property_row(namespace, name, definition)
+            self._insert(MetadefPropertyRow, row)
+        # Oldest first, because tags of one time are told apart by their row number.
+        for tag in sorted(new.tags or (), key=lambda tag: tag.created_at_us or time):
+            created = tag.created_at_us or time
+            self._insert(MetadefTagRow, _tag_row(namespace, tag, created))
+        for meant in new.associations or ():
+            self._associate(namespace, meant, meant.created_at_us or time)
 
     def add_object(self, namespace: Namespace, new: MetadefObject) -> None:
         """Store an object.  Raises `Duplicate` if its name is taken."""
         with self._writing(namespace, Kind.OBJECT, new.name):
             row = _object_row(namespace, new, new.created_at_us)
-            self._insert(MetadefObjectRow, [row])
+            self._insert(MetadefObjectRow, row)
 
     def add_property(
         self, namespace: Namespace, name: str, definition: Definition
@@ -143,7 +142,7 @@ class MetadefContents:
         """Store a property.  Raises `Duplicate` if its name is taken."""
         with self._writing(namespace, Kind.PROPERTY, name):
             row = _property_row(namespace, name, definition)
-            self._insert(MetadefPropertyRow, [row])
+            self._insert(MetadefPropertyRow, row)
 
     def add_tags(
         self, namespace: Namespace, tags: Sequence[MetadefTag], *, instead: bool = False
@@ -157,8 +156,9 @@ class MetadefContents:
         with self._writing(namespace, Kind.TAG, names):
             if instead:
                 self._clear(namespace, Kind.TAG)
-            rows = [_tag_row(namespace, each, each.created_at_us) for each in tags]
-            self._insert(MetadefTagRow, rows)
+            for each in tags:
+                row = _tag_row(namespace, each, each.created_at_us)
+                self._insert(MetadefTagRow, row)
 
     def associate(self, namespace: Namespace, new: Association) -> None:
         """Store an association, and its resource type if that is new.
@@ -261,9 +261,8 @@ class MetadefContents:
         sql = f"{select} WHERE namespace_id = ? ORDER BY {order}"
         return self._engine.rows(sql, (namespace.id,))
 
-    def _insert(self, table: type[Model], rows: Sequence[Mapping[str, Any]]) -> None:
-        for row in rows:
-            table.insert(row).execute(self._engine.peewee)
+    def _insert(self, table: type[Model], row: Mapping[str, Any]) -> None:
+        table.insert(row).execute(self._engine.peewee)
 
     def _update(
         self,
@@ -298,7 +297,7 @@ class MetadefContents:
         )
         times = {"created_at_us": time, "updated_at_us": time}
         if not known:
-            self._insert(ResourceTypeRow, [{"name": new.name, **times}])
+            self._insert(ResourceTypeRow, {"name": new.name, **times})
         row = {
             "namespace_id": namespace.id,
             "name": new.name,
@@ -306,7 +305,7 @@ class MetadefContents:
             "properties_target": new.properties_target,
             **times,
         }
-        self._insert(AssociationRow, [row])
+        self._insert(AssociationRow, row)
 
 
 def associations_of(
@@ -383,5 +382,5 @@ def _tag_row(namespace: Namespace, each: MetadefTag, time: int) -> dict[str, obj
         "namespace_id": namespace.id,
         "name": each.name,
         "created_at_us": time,
-        "updated_at_us": time,
+        "updated_at_us": max(time, each.updated_at_us),
     }

@@ -134,6 +134,19 @@ class NamespaceRepository:
         if not written:
             raise NamespaceNotFound(before.name)
 
+    def rewrite(self, namespace: Namespace, new: NewNamespace) -> None:
+        """Write a namespace and its whole content anew, all or nothing.
+
+        What brings its times keeps them.
+
+        Raises:
+            NamespaceNotFound: somebody deleted it.
+        """
+        with self._engine.transaction():
+            self.update(namespace, namespace)
+            self.contents.wipe(namespace)
+            self.contents.fill(namespace, new)
+
     def delete(self, namespace: Namespace) -> None:
         """Delete a namespace and all that it holds.
 
