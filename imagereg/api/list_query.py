@@ -94,7 +94,8 @@ def parse(
     for name, value in values.items():
         if name not in _CONTROL:
             _filter(filters, name, value)
-    filters.tags = [value.strip() for name, value in pairs if name == "tag"]
+    tags = (value.strip() for name, value in pairs if name == "tag")
+    filters.tags = list(dict.fromkeys(tags))
     query = ListQuery(
         project_id=caller.project_id,
         is_admin=caller.is_admin,
@@ -128,9 +129,10 @@ def _limit(text: str | None, default: int, largest: int) -> int:
 
 
 def _whole(name: str, text: str) -> int:
-    if not text.isascii() or not text.strip().isdigit():
+    digits = text.strip()
+    if not digits.isascii() or not digits.isdigit():
         raise Invalid(f"`{name}` must be a whole number from 0")
-    return min(int(text[:25]), _LARGEST)
+    return min(int(digits.lstrip("0")[:25] or "0"), _LARGEST)
 
 
 def _filter(filters: _Filters, name: str, value: str) -> None:
