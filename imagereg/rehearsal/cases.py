@@ -43,9 +43,10 @@ from imagereg.policy.lint import nearest
 from imagereg.rehearsal.personas import PERSONAS, subject_for
 from imagereg.rehearsal.questions import (
     Answer,
-    FieldsSubject,
+    FieldsTarget,
     NewSubject,
     Question,
+    SameSubject,
     StoredSubject,
     Subject,
     actions_for,
@@ -271,7 +272,7 @@ def _read_question(given: Mapping[str, object], names: _Names) -> Question:
     if action:
         question = question_for(caller, action, subject)
     elif prop:
-        question = Question(caller, (), subject or FieldsSubject())
+        question = Question(caller, (), subject or SameSubject())
     else:
         raise Invalid("a case names an `action`, a `property`, or a `rule`")
     if not prop:
@@ -293,7 +294,7 @@ def _read_caller(spec: object, names: _Names) -> Caller:
 
 def _read_subject(given: Mapping[str, object], names: _Names) -> Subject | None:
     if "target" in given:
-        return FieldsSubject(_mapping(given["target"], "`target`"))
+        return SameSubject(FieldsTarget(values=_mapping(given["target"], "`target`")))
     spec = given.get("image")
     if spec is None:
         return None

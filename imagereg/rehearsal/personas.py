@@ -6,14 +6,16 @@ Source: contract policy 8.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from imagereg.metadef_model import Namespace
 from imagereg.model import Caller, Image, MemberStatus, Status, Visibility
 from imagereg.policy.actions import Action
 from imagereg.rehearsal.questions import (
-    FieldsSubject,
     NewSubject,
+    SameSubject,
     StoredSubject,
     Subject,
 )
+from imagereg.targets import AllNamespaces, OwnProject, StoredNamespace
 
 OWNER, MEMBER, STRANGER = "owner-project", "member-project", "other-project"
 IMAGE_ID = "11111111-2222-3333-4444-555555555555"
@@ -69,11 +71,9 @@ _ON_NOTHING = frozenset(
         *UNASKED,
     }
 )
-_OWN_PROJECT = frozenset(
-    {
-        *(Action.GET_IMAGES, Action.GET_METADEF_NAMESPACES),
-        *(Action.ADD_METADEF_NAMESPACE, Action.LIST_METADEF_RESOURCE_TYPES),
-    }
+_OWN_PROJECT = frozenset({Action.GET_IMAGES, Action.ADD_METADEF_NAMESPACE})
+_ALL_NAMESPACES = frozenset(
+    {Action.GET_METADEF_NAMESPACES, Action.LIST_METADEF_RESOURCE_TYPES}
 )
 
 
@@ -93,23 +93,36 @@ def make_image(visibility: str, owner: str | None = OWNER) -> StoredSubject:
 
 def visibilities(action: Action) -> tuple[str, ...]:
     """Return the visibilities that a table tells apart for this action."""
-    if action in _ON_NOTHING or action in _OWN_PROJECT:
+    if action == Action.ADD_IMAGE:
+        return ()
+    if action in _ON_NOTHING | _OWN_PROJECT | _ALL_NAMESPACES:
         return ()
     if "_metadef_" in action:
         return (Visibility.PRIVATE, Visibility.PUBLIC)
-    if action == Action.ADD_IMAGE:
-        return ()
     return tuple(Visibility)[::-1]
 
 
 def subject_for(action: Action, visibility: str = Visibility.PRIVATE) -> Subject:
     """Return what the action is done to in a table."""
     if action in _ON_NOTHING:
-        return FieldsSubject()
+        return SameSubject()
     if action in _OWN_PROJECT:
-        return FieldsSubject(own=("project_id",))
+        return SameSubject(OwnProject())
+    if action in _ALL_NAMESPACES:
+        return SameSubject(AllNamespaces())
     if action == Action.ADD_IMAGE:
         return NewSubject()
     if "_metadef_" in action:
-        return FieldsSubject({"project_id": OWNER, "visibility": visibility})
+        return SameSubject(StoredNamespace(_make_namespace(visibility)))
     return make_image(visibility)
+
+
+def _make_namespace(visibility: str) -> Namespace:
+    return Namespace(
+        id=IMAGE_ID,
+        name="namespace",
+        created_at_us=0,
+        updated_at_us=0,
+        visibility=Visibility(visibility),
+        owner=OWNER,
+    )

@@ -131,10 +131,10 @@ class PolicyCaller:
     def can_property(self, operation: str, name: str) -> bool:
         """Return whether the protections allow an operation on a property."""
         from imagereg.model import Operation
-        from imagereg.rehearsal.questions import FieldsSubject, Question
+        from imagereg.rehearsal.questions import Question, SameSubject
 
         wanted = Operation(operation)
-        question = Question(self._caller, (), FieldsSubject(), wanted, name)
+        question = Question(self._caller, (), SameSubject(), wanted, name)
         return self._rehearsal.ask(question).allowed
 
     def _question(self, action: str, image: Mapping[str, object] | None) -> "Question":

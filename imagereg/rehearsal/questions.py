@@ -14,7 +14,6 @@ from imagereg.errors import (
     ImageProtected,
     ImageRegError,
     NotFound,
-    NotOwner,
     ReadOnlyCaller,
     StatusForbids,
 )
@@ -97,21 +96,14 @@ class NewSubject:
 
 
 @dataclass(frozen=True)
-class FieldsSubject:
-    """Anything that rules know by fields alone.
+class SameSubject:
+    """What is the same whoever asks."""
 
-    Attributes:
-        own: fields that hold the caller's project.
-    """
+    target: Target = field(default_factory=NoTarget)
 
-    values: Mapping[str, object] = field(default_factory=dict)
-    own: tuple[str, ...] = ()
-
-    def seen_by(self, caller: Caller) -> "FieldsTarget":
-        """Return the fields."""
-        return FieldsTarget(
-            values={**dict.fromkeys(self.own, caller.project_id), **self.values}
-        )
+    def seen_by(self, caller: Caller) -> Target:
+        """Return the target."""
+        return self.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,13 +283,8 @@ def _find_state_fault(
     if not isinstance(target, StoredImage):
         return None
     image = target.image
-    if action in MEMBER_ACTIONS:
-        if image.visibility != Visibility.SHARED:
-            return Stage.STATE, Forbidden("only shared images have members")
-        foreign = not caller.is_admin and target.membership is None
-        if action == Action.MODIFY_MEMBER and foreign:
-            told = "only the member itself may change its status"
-            return Stage.OWNERSHIP, NotOwner(told)
+    if action in MEMBER_ACTIONS and image.visibility != Visibility.SHARED:
+        return Stage.STATE, Forbidden("only shared images have members")
     if action == Action.DELETE_IMAGE and image.protected:
         return Stage.STATE, ImageProtected("the image is protected from deletion")
     if (

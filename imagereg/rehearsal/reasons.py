@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from imagereg.model import Caller, Image, MemberStatus, Operation, Status, Visibility
-from imagereg.policy.actions import Action
 from imagereg.policy.changes import (
     CallerChange,
     find_smallest,
@@ -62,7 +61,7 @@ class Account:
     Attributes:
         explanation: the rule of the action that was refused, or of the first one;
             None where no rule was asked.
-        shown: the rule ``get_image``, where its refusal turned 403 into 404.
+        shown: the rule that shows the target, where its refusal turned 403 into 404.
         remedies: each of them alone would do, the smallest first.
     """
 
@@ -82,9 +81,10 @@ def account_for(rehearsal: Rehearsal, question: Question) -> Account:
         explanation = explain(
             rehearsal.rules, caller.credentials, verdict.action, fields
         )
+    shown_by = question.subject.seen_by(caller).shown_by
     masked = verdict.answer is Answer.HIDDEN and verdict.stage is not Stage.VISIBILITY
-    if masked and verdict.action != Action.GET_IMAGE:
-        shown = explain(rehearsal.rules, caller.credentials, Action.GET_IMAGE, fields)
+    if masked and shown_by is not None and verdict.action != shown_by:
+        shown = explain(rehearsal.rules, caller.credentials, shown_by, fields)
     remedies = () if verdict.allowed else find_remedies(rehearsal, question)
     return Account(question, verdict, explanation, shown, remedies)
 
@@ -139,8 +139,9 @@ def _suggest(rehearsal: Rehearsal, question: Question) -> Iterator[CallerChange]
     """Yield what about the caller could matter to rules, ownership or protections."""
     caller, fields = rehearsal.fields(question)
     actions: tuple[str, ...] = question.actions
-    if isinstance(question.subject, StoredSubject):
-        actions = (*actions, Action.GET_IMAGE)
+    shown_by = question.subject.seen_by(caller).shown_by
+    if shown_by is not None:
+        actions = (*actions, shown_by)
     found: dict[CallerChange, None] = {}
     if question.operation is not None:
         section = _suggest_for_section(rehearsal, question, question.operation, caller)

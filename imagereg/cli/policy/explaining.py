@@ -15,8 +15,9 @@ from imagereg.protection.guard import Reason
 from imagereg.rehearsal.personas import make_image, subject_for
 from imagereg.rehearsal.questions import (
     Answer,
-    FieldsSubject,
+    FieldsTarget,
     Question,
+    SameSubject,
     StoredSubject,
     Subject,
     actions_for,
@@ -145,9 +146,9 @@ def _find_subject(
             return usual
         return image or make_image("private", caller.project_id)
     if not action:
-        return image or FieldsSubject()
+        return image or SameSubject()
     found = image or make_image("private", caller.project_id)
-    return FieldsSubject(dict(found.seen_by(caller).fields(caller)))
+    return SameSubject(FieldsTarget(values=dict(found.seen_by(caller).fields(caller))))
 
 
 def _tell(account: Account) -> Iterator[str]:

@@ -68,6 +68,10 @@ class Source:
         """What is in force of the files, in their order."""
         return {entry.name: entry for entry in self.found.entries}
 
+    def check(self) -> None:
+        """Raise `ConfigurationError` with all that is wrong with the policy files."""
+        self.rules  # noqa: B018 - compiling them finds the faults
+
     @cached_property
     def rules(self) -> RuleSet:
         """The rules in force; unknown names are told with the nearest known one."""
