@@ -36,6 +36,10 @@ _TIME_OPERATORS = {
 #: Parameters that steer the list and filter nothing.
 _CONTROL = frozenset({"limit", "marker", "sort", "sort_key", "sort_dir", "deleted"})
 
+#: More tags and properties than an image usually may have; each is one more level of
+#: the statement, and SQLite takes 1000.
+MOST_FILTERS = 300
+
 #: Times and numbers beyond this fit no database column.
 _LARGEST = 2**63 - 1
 
@@ -96,6 +100,10 @@ def parse(
             _filter(filters, name, value)
     tags = (value.strip() for name, value in pairs if name == "tag")
     filters.tags = list(dict.fromkeys(tags))
+    if sum(map(len, (filters.conditions, filters.properties, filters.tags))) > (
+        MOST_FILTERS
+    ):
+        raise Invalid(f"there may be {MOST_FILTERS} filters at most")
     query = ListQuery(
         project_id=caller.project_id,
         is_admin=caller.is_admin,
