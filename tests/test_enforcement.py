@@ -9,6 +9,7 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -293,10 +294,10 @@ def test_repositories_write_records_only_as_approved() -> None:
         assert parameters["approved"].annotation.__name__ == proof
 
 
-def sources() -> Iterator[tuple[Path, ast.Module]]:
-    """Yield every module of the package, parsed."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path, ast.parse(path.read_text())
+@cache
+def sources() -> tuple[tuple[Path, ast.Module], ...]:
+    """Return every module of the package, parsed."""
+    return tuple((path, ast.parse(path.read_text())) for path in PACKAGE.rglob("*.py"))
 
 
 def called(node: ast.Call) -> str:

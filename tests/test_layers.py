@@ -39,6 +39,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "rich": ("cli/",),
     "click": ("cli/", "server.py"),
     "urllib3": ("stores/",),
+    "pytest": ("rehearsal/pytest_plugin.py",),
     "yaml": ("policy/yaml_files.py", "rehearsal/specs.py"),
 }
 

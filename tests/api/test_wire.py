@@ -372,3 +372,18 @@ def test_a_refusal_goes_before_a_quota(make: Make, quota: str) -> None:
     admins = registry.admin.request("POST", "/v2/images", document=document)
 
     assert (mine.status, admins.status) == (403, 413)
+
+
+def test_a_list_takes_as_many_filters_as_an_image_can_have_tags(
+    registry: LocalRegistry,
+) -> None:
+    tags = [f"t{number}" for number in range(128)]
+    created = registry.admin.create(tags=tags)
+    wanted = "&".join(f"tag={tag}" for tag in tags)
+    many = "&".join(f"p{number}=x" for number in range(300))
+
+    listed = registry.admin.get(f"/v2/images?{wanted}")
+    none = registry.client().get(f"/v2/images?{many}")
+
+    assert [image["id"] for image in listed.json()["images"]] == [created["id"]]
+    assert (none.status, none.json()["images"]) == (200, [])
