@@ -16,12 +16,14 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from uuid import uuid4
 
 from imagereg.errors import (
     ActionDenied,
     Forbidden,
     ImageRegError,
     MemberNotFound,
+    NotFound,
     NotOwner,
     PropertyReserved,
     ReadOnlyCaller,
@@ -35,6 +37,9 @@ from imagereg.model import (
     Operation,
     PlaceChanges,
     Status,
+    Task,
+    TaskType,
+    now_us,
 )
 from imagereg.policy.actions import Action
 from imagereg.policy.enforcer import Enforcer
@@ -145,6 +150,16 @@ class ApprovedChanges:
     before: Image
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovedTask:
+    """Background work on an image, which its caller may begin.
+
+    The work itself asks nobody again: it is the granted action, done later.
+    """
+
+    task: Task
+
+
 @dataclass(frozen=True)
 class Grant:
     """The caller may do the action to the target.
@@ -186,6 +201,14 @@ class Grant:
         """Return whether the rules let the caller know of a namespace it may see."""
         fields = StoredNamespace(namespace).fields(self.caller)
         return self.gate.allows(self.caller, Action.GET_METADEF_NAMESPACE, fields)
+
+    def allows(self, action: Action) -> bool:
+        """Return whether one more action on the same target is allowed."""
+        try:
+            self.require(action)
+        except (Forbidden, NotFound):
+            return False
+        return True
 
     def renew(self, target: Target) -> "Grant":
         """Return a grant for the same action on newer data, asking everything anew."""
@@ -274,6 +297,24 @@ class Grant:
             if not allowed[name]:
                 raise PropertyReserved(name)
         return ApprovedImage(image)
+
+    def approve_task(
+        self, task_type: TaskType, wanted: Mapping[str, object]
+    ) -> ApprovedTask:
+        """Return the granted action as work to be done later; the caller owns it."""
+        time = now_us()
+        task = Task(
+            id=str(uuid4()),
+            type=task_type,
+            created_at_us=time,
+            updated_at_us=time,
+            owner=self.caller.project_id,
+            image_id=self.image.id,
+            request_id=self.caller.request_id or None,
+            user_id=self.caller.user_id,
+            input=wanted,
+        )
+        return ApprovedTask(task)
 
     def approve(self, changes: Changes) -> ApprovedChanges:
         """Ask for each change to each property, and for a change of owner.

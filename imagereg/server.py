@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from struct import pack
@@ -26,9 +26,11 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from imagereg.api.auth import DUPLICATES_HEADER, IDENTITY_HEADERS
+from imagereg.api.negotiation import WSGI
 from imagereg.app import Registry
 from imagereg.errors import ConfigurationError
 from imagereg.settings import Settings
@@ -116,6 +118,38 @@ class _Worker(ThreadWorker):
                 listener.close()
 
 
+class _Input:
+    """WSGI middleware that reports every malformed body as an `OSError`.
+
+    gunicorn's own exceptions for malformed chunks would tie the application to it.
+    """
+
+    def __init__(self, application: WSGI) -> None:
+        self._application = application
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer one request."""
+        environ["wsgi.input"] = _Body(environ["wsgi.input"])
+        return self._application(environ, start_response)
+
+
+class _Body:
+    """A request body; only what `api/bodies.py` reads it by."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - gunicorn's own type
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes; none at the end of the body."""
+        try:
+            data: bytes = self._stream.read(size)
+        except ParseException as error:
+            raise BrokenPipeError(str(error)) from error
+        return data
+
+
 class _Server(BaseApplication):
     """The application and its settings, as gunicorn wants them."""
 
@@ -132,7 +166,7 @@ class _Server(BaseApplication):
 
     def load(self) -> Any:  # noqa: ANN401 - the stubs want a type that Flask's is not
         """Return the WSGI application."""
-        return self._registry.app
+        return _Input(self._registry.app)
 
     def run(self) -> None:
         """Serve."""
@@ -180,6 +214,7 @@ class _Server(BaseApplication):
         threading.Thread(
             target=self._keep_house, name="housekeeping", daemon=True
         ).start()
+        self._registry.jobs.start()
 
     def _keep_house(self) -> None:
         """Clear up after crashed processes, now and then, as long as this one lives."""

@@ -46,8 +46,7 @@ def chunks(request: Request) -> Iterator[bytes]:
             chunk: bytes = stream.read(
                 step if size is None else min(step, size - received)
             )
-        except (OSError, ValueError) as error:
-            # The server's own exceptions for malformed chunks are OSErrors too.
+        except OSError as error:
             message = f"the body broke off after {received} bytes"
             raise TransferBroken(message) from error
         if not chunk:

@@ -11,7 +11,7 @@ from peewee import IntegrityError
 
 from imagereg.access import ApprovedChanges, ApprovedImage, Changes
 from imagereg.db.engine import Engine
-from imagereg.db.listing import ListQuery, page_sql
+from imagereg.db.listing import RARE, Having, ListQuery, count_sql, page_sql, wanted
 from imagereg.db.models import (
     HEAD,
     CondemnedRow,
@@ -65,11 +65,25 @@ class ImageRepository:
         return found
 
     def page(self, query: ListQuery) -> list[Found]:
-        """Return one page, in order, with one statement."""
-        statement = page_sql(query)
+        """Return one page, in order.
+
+        One statement, and one small count for each property or tag that is wanted.
+        """
+        statement = page_sql(query, self._rarest(query))
         if statement is None:
             return []
         return [build(row) for row in self._engine.rows(*statement)]
+
+    def _rarest(self, query: ListQuery) -> Having | None:
+        """Return what fewest images have of what is wanted, if those are few."""
+        if query.impossible:
+            return None
+        counted = [
+            (int(str(self._engine.rows(*count_sql(having))[0][0])), having)
+            for having in wanted(query)
+        ]
+        count, rarest = min(counted, key=lambda each: each[0], default=(RARE + 1, None))
+        return rarest if count <= RARE else None
 
     def add(self, approved: ApprovedImage, check: Callable[[], None]) -> None:
         """Store a new image; ``check`` has a last look inside the transaction.

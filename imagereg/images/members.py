@@ -8,6 +8,7 @@ from imagereg.db.members import MemberRepository
 from imagereg.errors import Forbidden, MemberNotFound
 from imagereg.images.limits import Limits
 from imagereg.model import Image, Member, MemberStatus, Visibility
+from imagereg.policy.actions import Action
 from imagereg.targets import is_owner
 
 
@@ -25,6 +26,8 @@ class Members:
             Forbidden: the image is not shared.
         """
         _check_shared(grant.image)
+        if not grant.allows(Action.GET_MEMBER):
+            return ()
         found = self.members.list(grant.image.id)
         if grant.caller.is_admin or is_owner(grant.caller, grant.image):
             return found

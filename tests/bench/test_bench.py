@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bench_transfer
+from tests.bench import bench_lists, bench_transfer
 
 
 def test_the_transfer_benchmark_runs(
@@ -26,6 +26,13 @@ def test_the_transfer_benchmark_runs(
     ]
     assert all(one["mib_per_s"] > 0 and one["peak_mib"] > 0 for one in measures)
     assert "upload chunked" in capsys.readouterr().out
+
+
+def test_the_list_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_lists.main(["--images", "100", "200", "--rounds", "1"])
+
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 1 + len(list(bench_lists.cases()))
 
 
 @pytest.mark.long
