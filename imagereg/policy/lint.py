@@ -107,8 +107,7 @@ def lint(
             findings.append(_find(Level.NOTE, "replaced", entry, text))
             continue
         findings += _lint_name(entry, {*referred, *used})
-        if entry.name in rules:
-            findings += _lint_rule(entry, rules.rules[entry.name], truth)
+        findings += _lint_rule(entry, rules.rules[entry.name], truth)
     return tuple(findings)
 
 

@@ -138,8 +138,7 @@ def _without_one(check: Check) -> Iterator[tuple[Check, Check]]:
             for index in reversed(range(len(parts))):
                 part = parts[index]
                 others = parts[:index] + parts[index + 1 :]
-                if others:
-                    yield part, others[0] if len(others) == 1 else kind(others)
+                yield part, others[0] if len(others) == 1 else kind(others)
                 for inner_part, rest in _without_one(part):
                     changed = (*parts[:index], rest, *parts[index + 1 :])
                     yield inner_part, kind(changed)

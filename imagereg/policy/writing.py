@@ -83,7 +83,7 @@ def converted_lines(entries: Sequence[Entry]) -> Iterator[str]:
             yield f"{mark}{_yaml_line(entry.name, entry.value)}"
             yield ""
     if unknown:
-        yield "# WARNING: nothing asks for these names, unless other rules refer to them."
+        yield "# WARNING: nothing asks for these names, other rules may refer to them."
         for entry in unknown:
             yield _yaml_line(entry.name, entry.value)
 

@@ -1,0 +1,97 @@
+"""What about a caller could matter, and the smallest sets of it."""
+
+import pytest
+
+from imagereg.model import Caller
+from imagereg.policy.changes import (
+    CallerChange,
+    find_smallest,
+    suggest_changes,
+    suggest_for,
+)
+from imagereg.policy.language import parse
+from imagereg.policy.rules import RuleSet
+
+CALLER = Caller(user_id="u", project_id="p", roles=frozenset({"reader"}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("role:Admin", ["give the caller role `admin`"]),
+        ("not role:reader", ["take role `reader` from the caller"]),
+        ("roles:x", ["give the caller role `x`"]),
+        ("service_roles:x", ["give the caller's service role `x`"]),
+        ("tenant:%(owner)s", ["let the caller act in project `o`"]),
+        ("user:v", ["let the caller's user_id be `v`"]),
+        ("user_id:u", ["let the caller have no user_id"]),
+        ("role:%(nothing)s", []),
+        ("role:%(gone)s", []),
+        ("role:%(owner)d", []),
+        ("is_admin:True", []),
+        ("a.b:c", []),
+        ("'a':%(owner)s", []),
+        ("@", []),
+    ],
+)
+def test_leaves_name_what_they_would_notice(rule: str, changes: list[str]) -> None:
+    found = suggest_for(parse(rule), CALLER, {"owner": "o", "nothing": None})
+
+    assert [*map(str, found)] == changes
+
+
+def test_rules_are_followed_and_administrators_come_last() -> None:
+    rules = RuleSet.from_texts(
+        {
+            "context_is_admin": "role:root",
+            "it": "rule:context_is_admin or rule:a or rule:a or rule:gone",
+            "a": "role:x",
+        },
+        default_rule="none",
+    )
+    caller = Caller(system_scope="all", domain_id="d")
+
+    found = suggest_changes(rules, ("it",), caller, {})
+
+    assert suggest_changes(rules, ("gone",), Caller(), {}) == found[1:2]
+    assert [*map(str, found)] == [
+        "give the caller role `x`",
+        "give the caller role `root`",
+        "let the caller have no domain_id",
+        "let the caller have no system_scope",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "caller"),
+    [
+        (CallerChange("roles", "x"), Caller(roles=frozenset({"x", "y"}))),
+        (CallerChange("roles", "y", gain=False), Caller()),
+        (
+            CallerChange("project_id", "p"),
+            Caller(roles=frozenset({"y"}), project_id="p"),
+        ),
+    ],
+)
+def test_a_change_is_applied(change: CallerChange, caller: Caller) -> None:
+    assert change.apply(Caller(roles=frozenset({"y"}))) == caller
+
+
+def test_a_caller_can_show_who_it_is() -> None:
+    change = CallerChange("read_only", None)
+
+    assert not change.apply(Caller(read_only=True)).read_only
+    assert str(change) == "let the caller show who it is"
+
+
+def test_the_smallest_sets_come_first_and_hold_nothing_needless() -> None:
+    def works(chosen: tuple[int, ...]) -> bool:
+        return 3 in chosen or {1, 2} <= {*chosen}
+
+    assert find_smallest((1, 2, 3, 4), works) == ((3,), (1, 2))
+
+
+def test_the_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagereg.policy.changes.MOST_TRIES", 5)
+
+    assert find_smallest(range(100), lambda chosen: chosen == (1,)) == ((1,),)

@@ -1,0 +1,165 @@
+"""What is legal in a policy file and probably not meant."""
+
+from pathlib import Path
+
+import pytest
+
+from imagereg.policy.files import read_policy_files
+from imagereg.policy.language import parse
+from imagereg.policy.lint import Finding, Level, hint, is_write, lint, nearest
+from imagereg.policy.rules import RuleSet, load_rule_set
+from imagereg.policy.truth import MOST_LEAVES, Truth
+
+
+def findings(tmp_path: Path, text: str, *used: str) -> tuple[Finding, ...]:
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    entries = read_policy_files(file).entries
+    return lint(entries, load_rule_set(file), {file: text}, used)
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ('{"get_image": "role:x"}', []),
+        ('{"get_imag": "role:x"}', ["error unknown"]),
+        ('{"get_imag": "role:x", "get_image": "rule:get_imag"}', []),
+        ('{"copy_from": ""}', ["note retired"]),
+        ('{"get_task": "role:x"}', ["note unasked"]),
+        ('{"restricted": "!"}', ["warning built-in"]),
+        ('{"default": "@"}', ["note redundant"]),
+        ('{"delete_image": ""}', ["warning open-write"]),
+        (
+            '{"delete_image": "role:a or not role:a"}',
+            ["warning open-write", "note always"],
+        ),
+        ('{"get_image": "role:a or @"}', ["warning unreachable", "note always"]),
+        ('{"get_image": "role:a and not role:a"}', ["warning never"]),
+        ('{"get_image": "!"}', []),
+        ('{"get_image": "rule:restricted"}', []),
+        ('{"get_image": "role:a or role:a and role:b"}', ["warning unreachable"]),
+        ('{"get_image": "is_admn:True"}', ["error unknown-credential"]),
+        ('{"get_image": "ROLE:x"}', ["error unknown-credential"]),
+        ('{"get_image": "is_admin:true"}', ["error boolean"]),
+        ('{"get_image": "is_admin:True"}', []),
+        ('{"get_image": "is_admin:%(protected)s"}', []),
+        ('{"get_image": "roles:Member"}', ["error case"]),
+        ('{"get_image": "roles:member"}', []),
+        ('{"get_images": "project_id:%(owner)s"}', ["warning no-field"]),
+        ('{"add_image": "project_id:%(id)s"}', ["warning no-field"]),
+        ('{"cache_list": "project_id:%(owner)s"}', ["warning no-field"]),
+        ('{"get_metadef_tag": "project_id:%(owner)s"}', ["warning no-field"]),
+        ('{\n\t"get_image": "role:x",\n\t"get_images": "!"}', ["warning tab"]),
+    ],
+)
+def test_findings(tmp_path: Path, text: str, codes: list[str]) -> None:
+    found = findings(tmp_path, text)
+
+    assert [f"{each.level} {each.code}" for each in found] == codes
+
+
+def test_a_name_that_a_protection_asks_for_is_known(tmp_path: Path) -> None:
+    assert findings(tmp_path, '{"billing": "role:x"}', "billing") == ()
+
+
+def test_a_finding_names_file_line_and_the_nearest_name(tmp_path: Path) -> None:
+    found = findings(tmp_path, '{\n"delete_imag": "role:x"\n}')
+
+    assert str(found[0]) == (
+        f"{tmp_path}/policy.json:2: rule `delete_imag`: is no action, and no rule"
+        " refers to it; did you mean `delete_image`? (error: unknown)"
+    )
+    assert str(Finding(Level.NOTE, "tab", "p:1", "", "x")) == "p:1: x (note: tab)"
+
+
+def test_an_entry_that_a_later_file_replaces_is_told(tmp_path: Path) -> None:
+    first, later = tmp_path / "a.json", tmp_path / "d"
+    later.mkdir()
+    first.write_text('{"get_image": "role:x"}')
+    (later / "b.json").write_text('{"get_image": "role:y"}')
+    rules = load_rule_set(first, [later])
+
+    found = lint(read_policy_files(first, [later]).entries, rules, {})
+
+    assert [each.code for each in found] == ["replaced"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "hinted"),
+    [
+        (
+            "x: refers to unknown rule `contxt_is_admin`",
+            "x: refers to unknown rule `contxt_is_admin`"
+            "; did you mean `context_is_admin`?",
+        ),
+        ("x: refers to unknown rule `zzz`", "x: refers to unknown rule `zzz`"),
+        ("something else", "something else"),
+    ],
+)
+def test_unknown_names_come_with_the_nearest_known_one(fault: str, hinted: str) -> None:
+    assert hint(fault, {"context_is_admin", "get_image"}) == hinted
+
+
+def test_nothing_is_near() -> None:
+    assert nearest("qqq", {"get_image"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("action", "writes"),
+    [
+        ("delete_image", True),
+        ("get_image", False),
+        ("default", False),
+        ("add_task", False),
+        ("my_own", False),
+        ("explain_denial", False),
+    ],
+)
+def test_what_changes_something(action: str, writes: bool) -> None:
+    assert is_write(action) is writes
+
+
+def rules_of(**texts: str) -> Truth:
+    return Truth(RuleSet.from_texts(texts, default_rule=None))
+
+
+@pytest.mark.parametrize(
+    ("rule", "idle"),
+    [
+        ("role:a", []),
+        ("role:a or @", ["role:a"]),
+        ("role:a and !", ["role:a"]),
+        ("role:a or role:b or role:a", ["role:a"]),
+        ("role:a and (role:a or role:b)", ["(role:a or role:b)"]),
+        ("not (role:a or role:a)", ["role:a"]),
+        ("role:a or rule:r", ["rule:r"]),
+        ("role:c or (role:a and role:b and role:a)", ["role:a"]),
+    ],
+)
+def test_parts_without_effect(rule: str, idle: list[str]) -> None:
+    found = rules_of(r="role:a and role:d").idle_parts(parse(rule))
+
+    assert [*map(str, found)] == idle
+
+
+def test_very_many_leaves_are_not_examined() -> None:
+    many = parse(" or ".join(f"role:r{index}" for index in range(MOST_LEAVES + 1)))
+
+    assert rules_of().table(many) is None
+    assert rules_of().idle_parts(many) == ()
+
+
+def test_an_unknown_reference_counts_as_no() -> None:
+    truth = Truth(RuleSet.from_texts({"a": "rule:gone"}))
+
+    table = truth.table(parse("rule:gone or rule:a or rule:a"))
+
+    assert table is not None
+    assert table.never
+    assert not table.always
+
+
+def test_a_file_with_too_many_leaves_can_still_be_linted(tmp_path: Path) -> None:
+    rule = " or ".join(f"role:r{index}" for index in range(MOST_LEAVES + 1))
+
+    assert findings(tmp_path, f'{{"delete_image": "{rule}"}}') == ()
