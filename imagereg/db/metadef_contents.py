@@ -68,32 +68,40 @@ class MetadefContents:
             associations=self.associations(namespace),
         )
 
-    def objects(self, namespace: Namespace) -> Sequence[MetadefObject]:
-        """Return the objects, by name."""
+    def objects(
+        self, namespace: Namespace, name: str | None = None
+    ) -> Sequence[MetadefObject]:
+        """Return the objects in order of their names, or the one of this name."""
         rows = self._rows(
             "SELECT name, description, required, properties, created_at_us,"
             " updated_at_us FROM metadef_objects",
             namespace,
+            name,
         )
         return [_build_object(row) for row in rows]
 
-    def properties(self, namespace: Namespace) -> Mapping[str, Definition]:
-        """Return the properties, by name."""
-        rows = self._rows("SELECT name, definition FROM metadef_properties", namespace)
+    def properties(
+        self, namespace: Namespace, name: str | None = None
+    ) -> Mapping[str, Definition]:
+        """Return the properties by their names, or the one of this name."""
+        select = "SELECT name, definition FROM metadef_properties"
+        rows = self._rows(select, namespace, name)
         return {str(name): orjson.loads(str(text)) for name, text in rows}
 
     def tags(
         self,
         namespace: Namespace,
-        sort_key: str = "created_at",
+        name: str | None = None,
         *,
+        sort_key: str = "created_at",
         ascending: bool = False,
     ) -> Sequence[MetadefTag]:
-        """Return the tags; newest first unless told otherwise."""
+        """Return the tags, newest first if not told otherwise, or that of this name."""
         direction = "ASC" if ascending else "DESC"
         rows = self._rows(
             "SELECT name, created_at_us, updated_at_us FROM metadef_tags",
             namespace,
+            name,
             f"{_TAG_ORDER[sort_key]} {direction}, created_at_us {direction},"
             f" id {direction}",
         )
@@ -256,10 +264,12 @@ class MetadefContents:
             raise Duplicate(message) from error
 
     def _rows(
-        self, select: str, namespace: Namespace, order: str = "name"
+        self, select: str, namespace: Namespace, name: str | None, order: str = "name"
     ) -> list[Row]:
-        sql = f"{select} WHERE namespace_id = ? ORDER BY {order}"
-        return self._engine.rows(sql, (namespace.id,))
+        where = "namespace_id = ?" if name is None else "namespace_id = ? AND name = ?"
+        parameters = (namespace.id,) if name is None else (namespace.id, name)
+        sql = f"{select} WHERE {where} ORDER BY {order}"
+        return self._engine.rows(sql, parameters)
 
     def _insert(self, table: type[Model], row: Mapping[str, Any]) -> None:
         table.insert(row).execute(self._engine.peewee)

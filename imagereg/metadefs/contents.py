@@ -57,10 +57,10 @@ class Contents:
         Raises:
             DefinitionNotFound: there is none.
         """
-        for each in self.rows.objects(grant.namespace):
-            if each.name == name:
-                return each
-        raise DefinitionNotFound(Kind.OBJECT, name, grant.namespace.name)
+        found = self.rows.objects(grant.namespace, name)
+        if not found:
+            raise DefinitionNotFound(Kind.OBJECT, name, grant.namespace.name)
+        return found[0]
 
     def add_object(self, grant: Grant, new: MetadefObject) -> MetadefObject:
         """Add an object.
@@ -122,7 +122,7 @@ class Contents:
             if not name.startswith(prefix):
                 raise DefinitionNotFound(Kind.PROPERTY, name, namespace.name)
             bare = name.removeprefix(prefix)
-        found = self.rows.properties(namespace).get(bare)
+        found = self.rows.properties(namespace, bare).get(bare)
         if found is None:
             raise DefinitionNotFound(Kind.PROPERTY, name, namespace.name)
         return bare, found
@@ -161,7 +161,7 @@ class Contents:
             DefinitionNotFound: there is no tag with the marker's name.
         """
         found = self.rows.tags(
-            grant.namespace, query.sort_key, ascending=query.ascending
+            grant.namespace, sort_key=query.sort_key, ascending=query.ascending
         )
         begin = 0
         if query.marker is not None:
@@ -178,10 +178,10 @@ class Contents:
         Raises:
             DefinitionNotFound: there is none.
         """
-        for each in self.rows.tags(grant.namespace):
-            if each.name == name:
-                return each
-        raise DefinitionNotFound(Kind.TAG, name, grant.namespace.name)
+        found = self.rows.tags(grant.namespace, name)
+        if not found:
+            raise DefinitionNotFound(Kind.TAG, name, grant.namespace.name)
+        return found[0]
 
     def add_tag(self, grant: Grant, new: MetadefTag) -> MetadefTag:
         """Add one tag.  Raises `Duplicate` if its name is taken."""

@@ -10,6 +10,7 @@ from imagereg.cli import main
 from imagereg.errors import ConfigurationError
 from imagereg.metadefs.files import read_builtin, read_path
 from imagereg.metadefs.lint import known_properties
+from tests.conftest import Serve
 
 FILE = {
     "namespace": "Site::Cars",
@@ -267,3 +268,21 @@ def test_an_image_file_is_linted(site: Site, tmp_path: Path) -> None:
     assert (slip.exit_code, strict.exit_code) == (0, 1)
     assert by_site.output.endswith("1 properties, no findings\n")
     assert site.attempt("props", "lint", "no-such-id").exit_code == 1
+
+
+def test_a_running_server_shows_what_was_loaded(serve: Serve) -> None:
+    server = serve()
+    client = server.client()
+    conf = ("--config", str(server.where / "etc" / "imagereg.conf"))
+    image = client.create(hw_disk_bus="nvme", os_distro="debian")
+
+    loaded = CliRunner().invoke(main, ["metadefs", "load", "--builtin", *conf])
+    linted = CliRunner().invoke(main, ["props", "lint", str(image["id"]), *conf])
+    shown = client.get("/v2/metadefs/namespaces/imagereg::Firmware").json()
+
+    assert loaded.exit_code == 0
+    assert linted.exit_code == 1
+    assert linted.output.startswith("error: hw_disk_bus: `nvme` is none of: fdc")
+    assert len(linted.output.splitlines()) == 1
+    assert shown["properties"]["hw_firmware_type"]["enum"] == ["bios", "uefi"]
+    assert (shown["owner"], shown["protected"]) == ("admin", True)
