@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from imagereg.access import Grant
 from imagereg.db.metadefs import NamespaceQuery, NamespaceRepository
+from imagereg.errors import Forbidden
 from imagereg.metadef_model import (
     Association,
     Content,
@@ -77,8 +78,11 @@ class Namespaces:
         """Store a namespace and its content, all or nothing.
 
         Raises:
+            Forbidden: the caller has no project that could own it (P-3).
             Duplicate: the name is taken.
         """
+        if grant.caller.project_id is None and not grant.caller.is_admin:
+            raise Forbidden("creating a namespace needs a project")
         time = now_us()
         namespace = Namespace(
             id=str(uuid4()),
