@@ -1,0 +1,122 @@
+"""SQLite keeps the contract, and its lists walk indexes."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imagereg.db.engine import Engine, sqlite_path
+from imagereg.db.listing import SORT_KEYS, ListQuery, page_sql
+from imagereg.db.schema import prepare
+from imagereg.errors import ConfigurationError, StoreUnavailable
+from tests.db.conformance import Connect, EngineConformance, an_image
+
+
+class TestSQLite(EngineConformance):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Iterator[Connect]:
+        url = f"sqlite:///{tmp_path}/registry.sqlite"
+        yield lambda: Engine.connect(url, synchronous=False)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Yield a database with its tables."""
+    path = tmp_path_factory.mktemp("plans") / "registry.sqlite"
+    engine = Engine.connect(f"sqlite:///{path}")
+    prepare(engine)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///a/b.db", "a/b.db"),
+        ("sqlite:////a/b.db", "/a/b.db"),
+        ("sqlite+pysqlite:////a%20b", "/a b"),
+    ],
+)
+def test_paths_in_urls(url: str, path: str) -> None:
+    assert sqlite_path(url) == Path(path)
+
+
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "x", "", "postgresql:///d"])
+def test_other_engines_are_refused_without_their_passwords(url: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        sqlite_path(url)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_what_is_acknowledged_survives_a_power_cut(engine: Engine) -> None:
+    def pragma(name: str) -> object:
+        return engine.rows(f"PRAGMA {name}")[0][0]
+
+    assert pragma("journal_mode") == "wal"
+    assert pragma("synchronous") == 2
+
+
+def test_a_locked_database_is_told_apart_from_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagereg.db.engine.BUSY_TIMEOUT_S", 0.05)
+    url = f"sqlite:///{tmp_path}/registry.sqlite"
+    one, two = Engine.connect(url), Engine.connect(url)
+    prepare(one)
+
+    with (
+        one.transaction(),
+        pytest.raises(StoreUnavailable),
+        two.transaction(),
+    ):
+        pass
+
+    assert two.rows("SELECT * FROM images") == []
+    one.close()
+    two.close()
+
+
+def plan(engine: Engine, query: ListQuery) -> list[str]:
+    """Return what SQLite does for a page, one line a step."""
+    statement = page_sql(query)
+    assert statement is not None
+    sql, parameters = statement
+    return [str(row[3]) for row in engine.rows(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+SORTS = [
+    tuple(
+        dict.fromkeys(((key, ascending), ("created_at", ascending), ("id", ascending)))
+    )
+    for key in SORT_KEYS
+    for ascending in (False, True)
+]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize(
+    ("project", "is_admin", "visibility"),
+    [
+        *itertools.product(["p", None], [False], [None, "all", "public", "community"]),
+        *itertools.product(["p"], [False], ["shared", "private"]),
+        *itertools.product(["p"], [True], ["all", "public", "private"]),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_list_reads_the_whole_table(
+    engine: Engine,
+    project: str | None,
+    is_admin: bool,
+    visibility: str | None,
+    sort: tuple[tuple[str, bool], ...],
+    turned: bool,
+) -> None:
+    marker = an_image(id="0", name="n") if turned else None
+    query = ListQuery(project, is_admin, 25, visibility, sort=sort, marker=marker)
+
+    statement = page_sql(query)
+    steps = [] if statement is None else plan(engine, query)
+
+    assert [step for step in steps if step.startswith("SCAN i")] == []
