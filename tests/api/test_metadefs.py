@@ -54,6 +54,15 @@ def admin(server: Server) -> Author:
             {"name": "p", "title": "t", "type": "integer", "maximum": 1e300},
             400,
         ),
+        (
+            "/objects",
+            {
+                "name": "o",
+                "properties": {"p": {"title": "t", "type": "string", "x": 1}},
+            },
+            400,
+        ),
+        ("/resource_types", {"name": "r", "prefix": LONG}, 400),
         ("/properties", {"name": "prop", "title": "t", "type": "string"}, 409),
         ("/properties", {"name": "p", "updated_at": "now"}, 403),
         ("/tags", {"tags": [{"name": "a", "colour": "red"}]}, 400),
@@ -274,6 +283,30 @@ def test_a_stranger_cannot_use_a_hidden_namespace_as_a_marker(
     answer = Author(server, "stranger").ask("GET", f"?marker={hidden}")
 
     assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "below", "body"),
+    [
+        ("GET", "/objects/none", None),
+        ("PUT", "/objects/none", {"name": "other"}),
+        ("PUT", "/properties/none", {"name": "p", "title": "t", "type": "string"}),
+        ("GET", "/properties/none?resource_type=none", None),
+        ("GET", "/tags/none", None),
+        ("PUT", "/tags/none", {"name": "other"}),
+        ("DELETE", "/tags/none", None),
+        ("DELETE", "/resource_types/none", None),
+    ],
+)
+def test_what_is_not_there_is_not_found(
+    admin: Author, method: str, below: str, body: object
+) -> None:
+    assert admin.ask(method, admin.add(**CONTENT) + below, body).status == 404
+
+
+def test_a_query_string_must_be_text(admin: Author) -> None:
+    assert admin.ask("GET", "?marker=%ff").status == 400
+    assert admin.ask("GET", "?" + "&".join(["a=b"] * 1001)).status == 400
 
 
 @pytest.mark.parametrize(
