@@ -10,6 +10,7 @@ import sys
 from flask import g, has_app_context
 
 from imagereg.settings import Settings
+from imagereg.settings.pending import pending
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
@@ -37,5 +38,5 @@ def configure_logging(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if base.debug else logging.INFO)
     log = logging.getLogger("imagereg.configuration")
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *pending(settings)):
         log.warning("%s", warning)

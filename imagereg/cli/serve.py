@@ -6,6 +6,7 @@ import click
 
 from imagereg.errors import ConfigurationError
 from imagereg.settings import load_settings
+from imagereg.settings.pending import refusals
 
 DEFAULT_HOST = "127.0.0.1"
 
@@ -53,7 +54,7 @@ def serve(
 
     configure_logging(settings)
     address = host or settings.default.bind_host or DEFAULT_HOST
-    faults: list[str] = []
+    faults = [*refusals(settings)]
     try:
         check_exposure(settings, address)
     except ConfigurationError as error:

@@ -1,0 +1,135 @@
+"""Options that are read and checked, and that this version does not act upon yet.
+
+An operator who sets one is told so at every start, because an option that silently
+does nothing is worse than one that is refused.  A test holds this list against the
+code: what nothing reads stands here, and nothing else.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from imagereg.settings.load import Settings
+
+_CACHE = "there is no image cache yet"
+_SCRUBBER = "there is no scrubber yet"
+_LOGS = "logs are plain lines on standard error, or in log_file"
+_POOL = "SQLite needs no pool"
+_IMPORT = "there is no import yet"
+_KEYSTONE = "flavor keystone is not supported yet"
+_CORS = "browsers of other origins are not answered yet"
+_PROXY = "headers of proxies are not read yet"
+_HEALTH = "the health check knows no conditions yet"
+
+#: Section and option -> why nothing happens.
+PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
+    {
+        (section, option): reason
+        for section, reason, options in (
+            (
+                "DEFAULT",
+                _CACHE,
+                "image_cache_dir image_cache_driver image_cache_max_size "
+                "image_cache_stall_time",
+            ),
+            (
+                "DEFAULT",
+                _SCRUBBER,
+                "scrub_time scrub_pool_size wakeup_time daemon restore",
+            ),
+            (
+                "DEFAULT",
+                _LOGS,
+                "log_config_append log_date_format use_syslog syslog_log_facility "
+                "use_json use_stderr logging_context_format_string "
+                "logging_default_format_string default_log_levels log_rotation_type "
+                "max_logfile_size_mb max_logfile_count",
+            ),
+            (
+                "DEFAULT",
+                _IMPORT,
+                "node_staging_uri worker_self_reference_url",
+            ),
+            (
+                "DEFAULT",
+                "the server has fixed values for this",
+                "tcp_keepidle http_keepalive client_socket_timeout",
+            ),
+            (
+                "database",
+                _POOL,
+                "max_pool_size max_overflow pool_timeout connection_recycle_time "
+                "max_retries retry_interval",
+            ),
+            ("oslo_concurrency", "nothing needs locks yet", "lock_path"),
+            (
+                "keystone_authtoken",
+                _KEYSTONE,
+                "auth_url auth_type username password project_name user_domain_name "
+                "user_domain_id project_domain_name project_domain_id "
+                "www_authenticate_uri interface region_name cafile certfile keyfile "
+                "insecure http_connect_timeout http_request_max_retries "
+                "token_cache_time memcached_servers service_token_roles "
+                "service_token_roles_required include_service_catalog "
+                "delay_auth_decision service_type",
+            ),
+            ("oslo_middleware", _PROXY, "enable_proxy_headers_parsing"),
+            (
+                "oslo_middleware",
+                "flavor http_basic is not supported yet",
+                "http_basic_auth_user_file",
+            ),
+            (
+                "cors",
+                _CORS,
+                "allowed_origin allow_credentials expose_headers max_age "
+                "allow_methods allow_headers",
+            ),
+            (
+                "healthcheck",
+                _HEALTH,
+                "disable_by_file_path backends detailed allowed_source_ranges "
+                "ignore_proxied_requests",
+            ),
+            ("wsgi", "background work has threads of its own", "task_pool_threads"),
+            ("task", _IMPORT, "work_dir"),
+            ("taskflow_executor", _IMPORT, "max_workers engine_mode"),
+            (
+                "image_import_opts",
+                _IMPORT,
+                "image_import_plugins max_parallel_stores",
+            ),
+            ("inject_metadata_properties", _IMPORT, "ignore_user_roles inject"),
+            ("image_conversion", _IMPORT, "output_format"),
+            ("glance_download_properties", _IMPORT, "extra_properties"),
+            (
+                "imagereg",
+                "flavor http_basic is not supported yet",
+                "auth_users_file",
+            ),
+            ("imagereg", "signatures are not checked yet", "certificates_dir"),
+            ("imagereg", "there are no events yet", "event_webhook event_log"),
+            ("imagereg", "there are no metrics yet", "metrics"),
+            ("imagereg", "identities come from flavors alone", "remote_user"),
+        )
+        for option in options.split()
+    }
+)
+
+
+def pending(settings: Settings) -> tuple[str, ...]:
+    """Return a warning for each option that is set and not acted upon."""
+    return tuple(
+        f"[{section}] {option}: has no effect in this version: {reason}"
+        for (section, option), reason in PENDING.items()
+        if (section, option) in settings.origins
+    )
+
+
+def refusals(settings: Settings) -> tuple[str, ...]:
+    """Return a fault for each option whose absence would lose data."""
+    if settings.default.delayed_delete:
+        return (
+            "[DEFAULT] delayed_delete: images would be deleted at once, because "
+            f"{_SCRUBBER}",
+        )
+    return ()
