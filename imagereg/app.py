@@ -1,5 +1,6 @@
 """The only place where the parts meet."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,9 +18,11 @@ from imagereg.api.schemas import ImageBodies, image_schema
 from imagereg.api.services import Services
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
+from imagereg.db.jobs import JobRepository
 from imagereg.db.members import MemberRepository
 from imagereg.db.metadefs import NamespaceRepository
 from imagereg.db.schema import prepare
+from imagereg.db.tasks import TaskRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.db.usage import UsageRepository
 from imagereg.errors import ConfigurationError
@@ -34,7 +37,11 @@ from imagereg.images.quotas import LimitTable, Quotas, load_limits
 from imagereg.images.recovery import Recovery, worker_name
 from imagereg.images.removal import Removal
 from imagereg.images.tags import Tags
+from imagereg.jobs.location_import import LocationImport
+from imagereg.jobs.runner import Queue, Runner
+from imagereg.jobs.tasks import Tasks
 from imagereg.metadefs.namespaces import Namespaces
+from imagereg.model import TaskType
 from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.remote import RemoteClient, RemoteOptions
 from imagereg.protection.guard import PropertyGuard
@@ -42,6 +49,7 @@ from imagereg.protection.rules import PolicyFacts
 from imagereg.settings import Settings
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.formats import FormatRules
+from imagereg.stores.url_filter import URLFilter
 
 Part = TypeVar("Part")
 
@@ -54,11 +62,13 @@ class Registry:
         app: the WSGI application.
         recovery: clears away what crashed processes left, at start and now and then.
         engine: the database; close it before the process forks.
+        jobs: works off the queue, once it is started in each process.
     """
 
     app: Flask
     recovery: Recovery
     engine: Engine
+    jobs: Runner
 
 
 def create_app(settings: Settings) -> Registry:
@@ -76,14 +86,39 @@ def create_app(settings: Settings) -> Registry:
     table = _collect(faults, lambda: load_limits(limits_file)) if limits_file else None
     if faults or not (gate and stores and authenticator and engine):
         raise ConfigurationError(faults)
-    services = _services(settings, gate, authenticator, stores, engine, table)
+    wanted = threading.Event()
+    services = _services(settings, gate, authenticator, stores, engine, table, wanted)
     app = bind(ROUTES, services)
     app.wsgi_app = Negotiation(  # type: ignore[method-assign] # as Flask's documentation does it
         app.wsgi_app, [name for name, _ in services.versions]
     )
     removal = Removal(ImageRepository(engine), stores)
     recovery = Recovery(UploadRepository(engine), stores, removal, worker_name)
-    return Registry(app, recovery, engine)
+    return Registry(app, recovery, engine, _runner(settings, services, engine, wanted))
+
+
+def _runner(
+    settings: Settings, services: Services, engine: Engine, wanted: threading.Event
+) -> Runner:
+    """Return what works off the queue; setting ``wanted`` wakes it."""
+    base, executor = settings.default, settings.taskflow_executor
+    jobs = JobRepository(engine, settings.task.task_time_to_live * 3600)
+    import_location = LocationImport(
+        jobs=jobs,
+        images=services.images,
+        rules=services.locations.rules,
+        quotas=services.quotas,
+        reads=base.do_secure_hash,
+        tries=base.http_retries,
+    )
+    queue = Queue(
+        jobs=jobs,
+        tasks=TaskRepository(engine),
+        kinds={TaskType.LOCATION_IMPORT: import_location},
+        worker=worker_name,
+        threads=executor.max_workers if executor.engine_mode == "parallel" else 1,
+    )
+    return Runner(queue, wanted)
 
 
 def _collect(faults: list[str], make: Callable[[], Part]) -> Part | None:
@@ -161,6 +196,7 @@ def _services(
     stores: StoreCatalog,
     engine: Engine,
     table: LimitTable | None,
+    wanted: threading.Event,
 ) -> Services:
     base, formats = settings.default, settings.image_format
     images, uploads = ImageRepository(engine), UploadRepository(engine)
@@ -209,6 +245,13 @@ def _services(
         tags=Tags(images, limits),
         members=Members(MemberRepository(engine), limits),
         actions=Actions(images),
+        locations=locations,
+        tasks=Tasks(
+            tasks=TaskRepository(engine),
+            stores=stores,
+            url_filter=URLFilter(settings.import_filtering_opts),
+            wake=wanted.set,
+        ),
         metadefs=Namespaces(NamespaceRepository(engine)),
         quotas=quotas,
         bodies=ImageBodies(schema),

@@ -166,6 +166,10 @@ class StaleImage(Conflict):
     """Somebody else changed the image between the decision and the write."""
 
 
+class LeaseLost(Conflict):
+    """Another process took the job over, so this one must not go on."""
+
+
 class Duplicate(Conflict):
     """The id, name or member is taken already."""
 

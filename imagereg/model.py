@@ -44,6 +44,23 @@ class MemberStatus(StrEnum):
     REJECTED = "rejected"
 
 
+class TaskType(StrEnum):
+    """What kind of background work a task is."""
+
+    IMPORT = "import"
+    API_IMAGE_IMPORT = "api_image_import"
+    LOCATION_IMPORT = "location_import"
+
+
+class TaskStatus(StrEnum):
+    """How far background work is."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
 class Operation(StrEnum):
     """What can be done to a custom property.
 
@@ -198,6 +215,34 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of background work.
+
+    Attributes:
+        input: what was asked for, as its owner may see it.
+        result: what came out, None until then.
+        message: for the owner; says why it failed.
+        expires_at_us: when the record goes, None until the work has ended.
+
+    Source: contract api-images 11.2 and 24.
+    """
+
+    id: str
+    type: TaskType
+    created_at_us: int
+    updated_at_us: int
+    status: TaskStatus = TaskStatus.PENDING
+    owner: str | None = None
+    image_id: str | None = None
+    request_id: str | None = None
+    user_id: str | None = None
+    input: Mapping[str, object] = field(default_factory=dict)
+    result: Mapping[str, object] | None = None
+    message: str = ""
+    expires_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An image record, whole: nothing is hidden from the code that holds one.
 
@@ -249,6 +294,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def now_us() -> int:
     """Return the present time in microseconds since 1970, UTC."""
     return (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def format_exact_time(time_us: int) -> str:
+    """Return a time to the microsecond, as lists of an image's tasks write it."""
+    moment = _EPOCH + timedelta(microseconds=time_us)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
 
 
 def format_time(time_us: int) -> str:

@@ -13,9 +13,9 @@ from imagereg.settings import load_settings
 from tests.server import Config, render
 from tests.wire import ADMIN, Answer, Client, Document, Headers
 
-#: Two file stores, so that routes which need several answer too.
+#: Two file stores, so that routes which need several answer too, and the web.
 SEVERAL_STORES: Config = {
-    "DEFAULT": {"enabled_backends": "fast:file, cheap:file"},
+    "DEFAULT": {"enabled_backends": "fast:file, cheap:file, web:http"},
     "glance_store": {
         "stores": None,
         "default_store": None,

@@ -45,10 +45,7 @@ NOT_ASKED: Mapping[Action, str] = {
     ),
     **dict.fromkeys(
         (
-            Action.ADD_IMAGE_LOCATION,
-            Action.FETCH_IMAGE_LOCATION,
             Action.COPY_IMAGE,
-            Action.TASKS_API_ACCESS,
             Action.EXPLAIN_DENIAL,
             *(action for action in Action if "cache" in action),
         ),
@@ -206,7 +203,7 @@ def test_the_shipped_policy_file_has_every_action_of_the_origin() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Grant", "ApprovedImage", "ApprovedChanges", "ImageView"]
+    "name", ["Grant", "ApprovedImage", "ApprovedChanges", "ApprovedTask", "ImageView"]
 )
 def test_what_proves_a_decision_is_made_at_the_gate_alone(name: str) -> None:
     makers = {
@@ -219,7 +216,9 @@ def test_what_proves_a_decision_is_made_at_the_gate_alone(name: str) -> None:
     assert makers == {"access.py"}
 
 
-@pytest.mark.parametrize("name", ["Grant", "ApprovedImage", "ApprovedChanges"])
+@pytest.mark.parametrize(
+    "name", ["Grant", "ApprovedImage", "ApprovedChanges", "ApprovedTask"]
+)
 def test_nobody_copies_a_proof_with_other_contents(name: str) -> None:
     assert getattr(access, name).__dataclass_params__.frozen
     assert not any(

@@ -6,7 +6,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -118,9 +118,12 @@ def identify(services: Services) -> Caller:
         Unauthenticated: nobody confirmed an identity.
         HeaderTooLong, Invalid: the request id is unusable.
     """
-    caller = services.gate.recognise(services.authenticator.identify(request))
+    confirmed = services.authenticator.identify(request)
+    caller = services.gate.recognise(
+        replace(confirmed, request_id=request_id(request, services.max_request_id))
+    )
     g.caller = caller
-    g.request_id = request_id(request, services.max_request_id)
+    g.request_id = caller.request_id
     return caller
 
 

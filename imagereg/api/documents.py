@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from imagereg.access import ImageView
-from imagereg.model import Member, format_time, shown_url
+from imagereg.model import (
+    Location,
+    Member,
+    Task,
+    format_exact_time,
+    format_time,
+    shown_url,
+)
 
 Document = dict[str, object]
 
@@ -86,16 +93,11 @@ def _add_places(document: Document, view: ImageView, options: DocumentOptions) -
     if weights and view.stores:
         ordered = sorted(view.stores, key=lambda store: -weights.get(store, 0))
         document["stores"] = ",".join(ordered)
-    locations = sorted(
-        view.locations, key=lambda place: -weights.get(place.store or "", 0)
-    )
+    locations = location_documents(view.locations, weights)
     if options.locations:
-        document["locations"] = [
-            {"url": shown_url(place.url), "metadata": place.metadata}
-            for place in locations
-        ]
+        document["locations"] = locations
     if options.direct_url and locations:
-        document["direct_url"] = shown_url(locations[0].url)
+        document["direct_url"] = locations[0]["url"]
 
 
 def member_document(member: Member) -> Document:
@@ -107,4 +109,65 @@ def member_document(member: Member) -> Document:
         "created_at": format_time(member.created_at_us),
         "updated_at": format_time(member.updated_at_us),
         "schema": "/v2/schemas/member",
+    }
+
+
+def location_documents(
+    places: Sequence[Location], weights: Mapping[str, int]
+) -> list[Document]:
+    """Return where the bytes of an image lie, best place first."""
+    ordered = sorted(places, key=lambda place: -weights.get(place.store or "", 0))
+    return [
+        {"url": shown_url(place.url), "metadata": place.metadata} for place in ordered
+    ]
+
+
+def task_document(task: Task, *, whole: bool) -> Document:
+    """Return the record of a task, in a list or ``whole``.
+
+    Source: contract api-images 24.
+    """
+    document: Document = {
+        "id": task.id,
+        "type": task.type,
+        "status": task.status,
+        "owner": task.owner,
+        "created_at": format_time(task.created_at_us),
+        "updated_at": format_time(task.updated_at_us),
+        "self": f"/v2/tasks/{task.id}",
+        "schema": "/v2/schemas/task",
+    }
+    if task.expires_at_us is not None:
+        document["expires_at"] = format_time(task.expires_at_us)
+    if whole:
+        document.update(input=task.input, result=task.result, message=task.message)
+        known = ("image_id", "request_id", "user_id")
+        document.update(
+            {name: getattr(task, name) for name in known if getattr(task, name)}
+        )
+    return document
+
+
+def raw_task_document(task: Task) -> Document:
+    """Return a task as lists of an image's tasks show it.
+
+    Source: contract api-images 11.2.
+    """
+    expires = task.expires_at_us
+    return {
+        "id": task.id,
+        "type": task.type,
+        "status": task.status,
+        "owner": task.owner,
+        "expires_at": None if expires is None else format_exact_time(expires),
+        "created_at": format_exact_time(task.created_at_us),
+        "updated_at": format_exact_time(task.updated_at_us),
+        "deleted_at": None,
+        "deleted": False,
+        "image_id": task.image_id,
+        "request_id": task.request_id,
+        "user_id": task.user_id,
+        "input": task.input,
+        "result": task.result,
+        "message": task.message,
     }

@@ -5,7 +5,15 @@ Source: contract api-images 19.1 and 19.2.
 
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import (
+    EXCLUDE,
+    RAISE,
+    Schema,
+    ValidationError,
+    fields,
+    validate,
+    validates_schema,
+)
 
 from imagereg.errors import Invalid
 from imagereg.images.digests import Digest
@@ -13,6 +21,11 @@ from imagereg.images.locations import NewLocation
 
 #: Longest URL of a location by PATCH, in characters.
 URL_LENGTH = 255
+
+#: And by POST, which sets no limit of its own.
+MAX_URL = 2048
+
+ALGORITHMS = ("sha1", "sha256", "sha512", "md5")
 
 
 class _Text(fields.Field[Any]):
@@ -71,6 +84,48 @@ def load_location(value: object) -> NewLocation:
         checksum = given.get("checksum")
         digest = Digest(given["os_hash_algo"], given["os_hash_value"], checksum)
     return NewLocation(loaded["url"], loaded["metadata"], digest)
+
+
+class _Digest(Schema):
+    """``validation_data`` of a POST; both keys or none."""
+
+    class Meta:
+        """Other keys are refused."""
+
+        unknown = RAISE
+
+    os_hash_algo = _Text(validate=validate.OneOf(ALGORITHMS))
+    os_hash_value = _Text()
+
+    @validates_schema
+    def check_pair(self, data: dict[str, Any], **options: Any) -> None:  # noqa: ANN401 - handed on
+        """Refuse one key without the other."""
+        _check(len(data) in (0, 2))
+
+
+class _PostedLocation(Schema):
+    """The body of a POST; other keys are ignored."""
+
+    class Meta:
+        """Other keys do no harm."""
+
+        unknown = EXCLUDE
+
+    url = _Text(required=True, validate=validate.Length(max=MAX_URL))
+    validation_data = fields.Nested(_Digest)
+
+
+def load_posted_location(document: object) -> tuple[str, Digest | None]:
+    """Return the URL of a POST, and what the data should hash to.
+
+    Raises:
+        Invalid: the body breaks the schema.
+    """
+    loaded = _load(_PostedLocation(), document)
+    given = loaded.get("validation_data")
+    if not given:
+        return loaded["url"], None
+    return loaded["url"], Digest(given["os_hash_algo"], given["os_hash_value"].lower())
 
 
 def _check(holds: bool) -> None:

@@ -11,9 +11,11 @@ from imagereg.api import (
     discovery,
     image_data,
     images,
+    locations,
     members,
     tags,
     targets,
+    tasks,
 )
 from imagereg.api.dispatch import Route
 from imagereg.api.metadef_routes import METADEF_ROUTES
@@ -25,6 +27,9 @@ FILE = f"{IMAGE}/file"
 TAG = f"{IMAGE}/tags/<tag>"
 MEMBERS = f"{IMAGE}/members"
 MEMBER = f"{MEMBERS}/<member_id>"
+LOCATIONS = f"{IMAGE}/locations"
+TASKS = "/v2/tasks"
+TASK = f"{TASKS}/<task_id>"
 
 ROUTES = (
     Route("*", "/", Action.DISCOVER, targets.nothing, discovery.choices, open=True),
@@ -171,5 +176,40 @@ ROUTES = (
     Route(
         "DELETE", TAG, Action.MODIFY_IMAGE, targets.stored, tags.remove, bodyless=True
     ),
+    Route(
+        "POST",
+        LOCATIONS,
+        Action.ADD_IMAGE_LOCATION,
+        targets.posted_location,
+        locations.add,
+    ),
+    Route(
+        "GET",
+        LOCATIONS,
+        Action.FETCH_IMAGE_LOCATION,
+        targets.stored,
+        locations.index,
+    ),
+    Route(
+        "DELETE",
+        "/v2/stores/<store_id>/<image_id>",
+        Action.DELETE_IMAGE_LOCATION,
+        targets.in_store,
+        locations.remove,
+        bodyless=True,
+        before=(Action.GET_IMAGE_LOCATION,),
+    ),
+    Route(
+        "GET",
+        f"{IMAGE}/tasks",
+        Action.GET_IMAGE,
+        targets.stored,
+        tasks.of_image,
+        bodyless=True,
+    ),
+    Route("GET", TASKS, Action.TASKS_API_ACCESS, targets.nothing, tasks.index),
+    Route("POST", TASKS, Action.TASKS_API_ACCESS, targets.nothing, tasks.create),
+    Route("GET", TASK, Action.TASKS_API_ACCESS, targets.nothing, tasks.show),
+    Route("DELETE", TASK, Action.TASKS_API_ACCESS, targets.nothing, tasks.delete),
     *METADEF_ROUTES,
 )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imagereg.metadefs.schemas import metadef_schemas
+from imagereg.model import TaskStatus, TaskType
 
 Document = dict[str, Any]
 
@@ -33,6 +34,8 @@ def schema_documents(
         "images": _collection("images", image),
         "member": member,
         "members": _short_collection("members", member),
+        "task": _named("task", {**_task(), **_task_details()}),
+        "tasks": _short_collection("tasks", _named("task", _task())),
         **metadef_schemas(),
     }
 
@@ -182,6 +185,36 @@ def _member() -> Document:
             ),
             "schema": {"type": "string", "readOnly": True},
         },
+    }
+
+
+def _named(name: str, properties: Document) -> Document:
+    return {"name": name, "properties": properties}
+
+
+def _task() -> Document:
+    """Return what is told of a task in a list."""
+    return {
+        "id": _text("Identifier of the task", pattern=_UUID),
+        "type": _text("Kind of work", enum=[str(kind) for kind in TaskType]),
+        "status": _text("How far it is", enum=[str(status) for status in TaskStatus]),
+        "owner": _text("Project that began it"),
+        "image_id": _text("Image that it works on"),
+        "request_id": _text("Request that began it"),
+        "user_id": _text("User who began it"),
+        "expires_at": _maybe("string", "When the record may be removed"),
+        "created_at": _text("When it began"),
+        "updated_at": _text("When the record last changed"),
+        "self": {"type": "string", "readOnly": True},
+        "schema": {"type": "string", "readOnly": True},
+    }
+
+
+def _task_details() -> Document:
+    return {
+        "input": _maybe("object", "What was asked for"),
+        "result": _maybe("object", "What came out"),
+        "message": _text("What there is to say, mostly why it failed"),
     }
 
 

@@ -14,10 +14,12 @@ from imagereg.db.images import ImageRepository
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
+from imagereg.images.locations import Locations
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
 from imagereg.images.quotas import Quotas
 from imagereg.images.tags import Tags
+from imagereg.jobs.tasks import Tasks
 from imagereg.metadefs.namespaces import Namespaces
 
 #: Core fields of `NewImage.fields`.
@@ -59,6 +61,8 @@ class Services:
     tags: Tags
     members: Members
     actions: Actions
+    locations: Locations
+    tasks: Tasks
     quotas: Quotas
     metadefs: Namespaces
     bodies: ImageBodies

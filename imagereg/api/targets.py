@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 from flask import Request
 
 from imagereg.api import bodies, json_patch
-from imagereg.errors import Invalid, NotFound, UnsupportedMedia
+from imagereg.api.location_schemas import load_posted_location
+from imagereg.errors import (
+    Conflict,
+    Invalid,
+    NotFound,
+    StatusConflict,
+    UnsupportedMedia,
+)
+from imagereg.images.digests import Digest
 from imagereg.images.metadata import NewImage
 from imagereg.images.patch import PatchOperation
-from imagereg.model import Caller, Visibility
+from imagereg.model import Caller, Status, Visibility
 from imagereg.policy.actions import Action
 from imagereg.targets import NoTarget, OwnProject, ProposedImage, StoredImage, Target
 
@@ -161,6 +169,48 @@ def member_body(
     if not isinstance(document, dict):
         raise Invalid("the request body must be a JSON object")
     return _find(caller, services, ids), document
+
+
+def posted_location(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, tuple[str, Digest | None]]:
+    """Return the image that the path names, and where its data are said to lie.
+
+    Who may not see the image does not learn of its status either.
+
+    Raises:
+        StatusConflict: it is not ``queued``, which comes before the rule.
+
+    Source: contract api-images 19.2.
+    """
+    document = bodies.json_document(request, services.max_body_bytes)
+    wanted = load_posted_location(document)
+    found = _find(caller, services, ids)
+    found.check_visible(caller)
+    gate = services.gate
+    shown = gate.allows(caller, Action.GET_IMAGE, gate.fields(caller, found))
+    if shown and found.image.status != Status.QUEUED:
+        message = f"image {found.image.id} is {found.image.status}, not queued"
+        raise StatusConflict(message)
+    return found, wanted
+
+
+def in_store(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, object]:
+    """Return the image whose copy in one store the path names.
+
+    Raises:
+        NotFound: there is a single store.
+        Conflict: there is no such store.
+
+    Source: contract api-images 22.
+    """
+    if not services.data.several_stores:
+        raise NotFound("there is a single store")
+    if ids["store_id"] not in services.data.stores:
+        raise Conflict(f"there is no store `{ids['store_id']}`")
+    return _find(caller, services, ids), None
 
 
 def _find(caller: Caller, services: "Services", ids: Mapping[str, str]) -> StoredImage:

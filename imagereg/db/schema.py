@@ -8,12 +8,13 @@ from imagereg.db.engine import Engine
 from imagereg.db.listing import INDEXES
 from imagereg.db.metadef_models import METADEF_TABLES
 from imagereg.db.models import TABLES, SchemaRow
+from imagereg.db.task_models import TASK_TABLES
 from imagereg.errors import ConfigurationError
 from imagereg.model import now_us
 
 
 def _first(engine: Engine) -> None:
-    for table in (*TABLES, *METADEF_TABLES):
+    for table in (*TABLES, *METADEF_TABLES, *TASK_TABLES):
         SchemaManager(table, engine.peewee).create_all(safe=True)
     for statement in INDEXES:
         engine.execute(statement)

@@ -120,6 +120,16 @@ class Locations:
         """Return what takes operations on locations; None where they are invisible."""
         return LocationDraft(self.rules, grant.image) if self.editable else None
 
+    def list(self, grant: Grant) -> Sequence[Location]:
+        """Return where the bytes of an image lie, whatever options hide elsewhere.
+
+        Those of a deactivated image are for administrators alone.
+        """
+        image = grant.image
+        if image.status == Status.DEACTIVATED and not grant.caller.is_admin:
+            return ()
+        return image.locations
+
     def remove_from(self, grant: Grant, store_id: str) -> None:
         """Take an image's bytes out of one store.
 

@@ -56,10 +56,21 @@ def _machine() -> str:
 
 def is_dead(upload: Upload) -> bool:
     """Return whether the process that ran the upload can no longer finish it."""
-    host, boot, pid, started = upload.worker.rsplit(":", 3)
+    return is_gone(upload.worker, upload.beat_at_us, SILENCE_S)
+
+
+def is_gone(worker: str, beat_at_us: int, silence_s: float) -> bool:
+    """Return whether a process is dead, going by the kernel or by its silence.
+
+    Args:
+        worker: its `worker_name`.
+        beat_at_us: when it last said that it lives; counts for other machines alone.
+        silence_s: how long one of those may be silent.
+    """
+    host, boot, pid, started = worker.rsplit(":", 3)
     here_host, here_boot = _machine().rsplit(":", 1)
     if host != here_host:
-        return now_us() - upload.beat_at_us > SILENCE_S * 1_000_000
+        return now_us() - beat_at_us > silence_s * 1_000_000
     return boot != here_boot or _started(int(pid)) != started
 
 

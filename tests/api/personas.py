@@ -7,6 +7,7 @@ Source: contract policy 6 to 9 with rulings P-4 and P-7, api-images 3 and 4.
 """
 
 import json
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -32,6 +33,8 @@ PERSONAS: Mapping[str, Headers] = {
 }
 
 DATA = b"the bytes of an image"
+
+LOCATION = {"url": "http://192.168.0.1/image"}
 
 #: The id of no image.
 ABSENT = "00000000-0000-4000-8000-000000000000"
@@ -92,6 +95,27 @@ def a_namespace(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
 def a_name(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
     """Think of a name that no namespace has."""
     return {"fresh": f"NS::{next(NUMBERS)}"}
+
+
+def a_copy(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
+    """Make an image of which a second copy lies in a store ``web``."""
+    ids = an_image()(registry, visibility)
+    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
+        database.execute(
+            "INSERT INTO image_locations (image_id, url, metadata, store) "
+            "VALUES (?, 'http://192.168.0.1/copy', '{}', 'web')",
+            (ids["image_id"],),
+        )
+    database.close()
+    return ids
+
+
+def a_task(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
+    """Make a task that waits for its turn."""
+    ids = an_image("queued")(registry, "private")
+    path = f"/v2/images/{ids['image_id']}"
+    done(registry.admin.request("POST", f"{path}/locations", document=LOCATION))
+    return {"task_id": registry.admin.get(f"{path}/tasks").json()["tasks"][0]["id"]}
 
 
 def done(answer: Answer) -> None:
@@ -239,6 +263,17 @@ ASKS: Mapping[str, Ask] = {
     f"DELETE {IMAGE}/members/<member_id>": ONE_MEMBER,
     f"PUT {IMAGE}/tags/<tag>": Ask(prepare=an_image(), ids={"tag": "new"}),
     f"DELETE {IMAGE}/tags/<tag>": TAG,
+    f"POST {IMAGE}/locations": Ask(document=LOCATION, prepare=an_image("queued")),
+    f"GET {IMAGE}/locations": ACTIVE,
+    f"GET {IMAGE}/tasks": ACTIVE,
+    "DELETE /v2/stores/<store_id>/<image_id>": Ask(
+        prepare=a_copy, ids={"store_id": "web"}
+    ),
+    "GET /v2/tasks": Ask(),
+    # What it refuses nobody may do; see the view.
+    "POST /v2/tasks": Ask(document={"type": "import", "input": {}}),
+    "GET /v2/tasks/<task_id>": Ask(prepare=a_task),
+    "DELETE /v2/tasks/<task_id>": Ask(prepare=a_task),
     "GET /v2/metadefs/namespaces": Ask(),
     "GET /v2/metadefs/resource_types": Ask(),
     "POST /v2/metadefs/namespaces": Ask(
@@ -356,6 +391,28 @@ _BUILT_IN = parse_table(
       private  403 403 403 404 404 404 404 404 403
       shared   204 204 403 403 403 404 404 404 403
       open     403 403 403 403 403 403 404 404 403
+    GET /v2/images/<image_id>/locations
+      private  200 403 403 404 404 404 404 404 404
+      shared   200 403 403 403 403 404 404 404 404
+      open     200 403 403 403 403 403 200 404 404
+    POST /v2/images/<image_id>/locations
+      private  202 202 403 404 404 404 404 404 403
+      shared   202 202 403 403 403 404 404 404 403
+      open     202 202 403 403 403 403 202 404 403
+    DELETE /v2/stores/<store_id>/<image_id>
+      private  204 403 403 404 404 404 404 404 403
+      shared   204 403 403 403 403 404 404 404 403
+      open     204 403 403 403 403 403 404 404 403
+    GET /v2/images/<image_id>/tasks
+      private  200 200 200 404 404 404 404 404 404
+      shared   200 200 200 200 200 404 404 404 404
+      open     200 200 200 200 200 200 404 404 404
+    GET /v2/tasks | GET /v2/tasks/<task_id>
+      any      200 403 403 403 403 403 403 403 403
+    POST /v2/tasks
+      any      400 403 403 403 403 403 403 403 403
+    DELETE /v2/tasks/<task_id>
+      any      405 403 403 403 403 403 403 403 403
     """
 )
 
@@ -444,6 +501,28 @@ _ORIGIN = parse_table(
       private  403 403 403 404 404 404 404 403 403
       shared   204 204 204 403 403 404 404 204 403
       open     403 403 403 403 403 403 403 403 403
+    GET /v2/images/<image_id>/locations
+      private  200 403 403 404 404 404 404 403 404
+      shared   200 403 403 403 403 404 404 403 404
+      open     200 403 403 403 403 403 200 403 403
+    POST /v2/images/<image_id>/locations
+      private  202 202 403 404 404 404 404 403 403
+      shared   202 202 403 403 403 404 404 403 403
+      open     202 202 403 403 403 403 202 403 403
+    DELETE /v2/stores/<store_id>/<image_id>
+      private  204 204 204 404 404 404 404 204 403
+      shared   204 204 204 403 403 404 404 204 403
+      open     204 204 204 403 403 403 403 204 403
+    GET /v2/images/<image_id>/tasks
+      private  200 200 200 404 404 404 404 200 404
+      shared   200 200 200 200 200 404 404 200 404
+      open     200 200 200 200 200 200 200 200 200
+    GET /v2/tasks | GET /v2/tasks/<task_id>
+      any      200 403 403 403 403 403 403 403 403
+    POST /v2/tasks
+      any      400 403 403 403 403 403 403 403 403
+    DELETE /v2/tasks/<task_id>
+      any      405 403 403 403 403 403 403 403 403
     """
 )
 

@@ -132,6 +132,9 @@ def test_not_there_and_not_yours_answer_alike(
     for persona, headers in PERSONAS.items():
         if BUILT_IN[f"GET {IMAGE}"][kind][persona] != 404:
             continue
+        if BUILT_IN[request_][kind][persona] < 300:
+            # A service handles the data of images that it cannot show.
+            continue
         theirs = ask.send(built_in, route, headers, ids)
         nobodys = ask.send(built_in, route, headers, absent)
 
@@ -157,7 +160,7 @@ def test_without_identity_no_route_answers(
     registry: LocalRegistry, route: Route
 ) -> None:
     ask = next(iter(requests_to(route).values()))
-    ids = {"image_id": "x", "namespace": "x", **ask.ids}
+    ids = {"image_id": "x", "namespace": "x", "task_id": "x", **ask.ids}
 
     answer = ask.send(registry, route, {}, ids)
 

@@ -1,0 +1,181 @@
+"""Workers: threads of each server process that work off the queue.
+
+A process renews its claims while its threads run.  One that died is noticed by the
+kernel's word on the same machine, at once, and by its silence on another one; its
+jobs start again in a process that lives.
+
+Each kind of job must therefore be able to start anew on what an earlier attempt left.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from imagereg.db.jobs import Job, JobRepository, Outcome
+from imagereg.db.tasks import TaskRepository
+from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
+from imagereg.images.recovery import is_gone
+from imagereg.model import TaskStatus, TaskType
+
+log = logging.getLogger(__name__)
+
+#: How often a process looks for jobs of others, in seconds; its own start at once.
+POLL_S = 1.0
+
+#: How often claims are renewed, and how long a process may be silent, in seconds.
+BEAT_S = 10.0
+SILENCE_S = 40.0
+
+#: How often the records of tasks are looked through for old ones, in seconds.
+PURGE_S = 600.0
+
+#: A job that took its process down so often is not tried again.
+MAX_ATTEMPTS = 5
+
+INTERNAL = "Task failed due to Internal Error"
+
+
+class JobKind(Protocol):
+    """What is done for tasks of one type."""
+
+    def run(self, job: Job) -> Outcome:
+        """Do the work, from the beginning or from where an attempt stopped.
+
+        Raises:
+            ImageRegError: why it cannot be done; its message is for the owner.
+        """
+
+    def failed(self, job: Job, message: str) -> Outcome:
+        """Return the end of a job that failed: the image as it was, to be retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What runners of all processes share."""
+
+    jobs: JobRepository
+    tasks: TaskRepository
+    kinds: Mapping[TaskType, JobKind]
+    worker: Callable[[], str]
+    threads: int = 10
+
+
+class Runner:
+    """Works off the queue in one process.
+
+    Args:
+        wanted: set by whoever adds work, which this process then begins at once.
+    """
+
+    def __init__(self, queue: Queue, wanted: threading.Event) -> None:
+        self._queue = queue
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._running: dict[str, Job] = {}
+        self._beaten = self._purged = 0.0
+
+    def start(self) -> None:
+        """Start the threads; called in each process after it forked."""
+        threading.Thread(target=self._dispatch, name="jobs", daemon=True).start()
+
+    def run_pending(self) -> int:
+        """Run what waits or was left behind, in this thread; say how many jobs."""
+        done = 0
+        while (job := self._next()) is not None:
+            self._run(job)
+            done += 1
+        return done
+
+    def _dispatch(self) -> None:
+        while True:
+            try:
+                self._keep()
+                while len(self._running) < self._queue.threads:
+                    job = self._next()
+                    if job is None:
+                        break
+                    threading.Thread(
+                        target=self._run, args=(job,), name="job", daemon=True
+                    ).start()
+            except Exception:
+                log.exception("the queue could not be looked at; it will be again")
+            self._wanted.wait(POLL_S)
+            self._wanted.clear()
+
+    def _keep(self) -> None:
+        """Renew claims and remove old records, when it is time."""
+        now = time.monotonic()
+        if now - self._beaten >= BEAT_S:
+            self._beaten = now
+            with self._lock:
+                mine = list(self._running)
+            if mine:
+                self._queue.jobs.beat(self._queue.worker(), mine)
+        if now - self._purged >= PURGE_S:
+            self._purged = now
+            self._queue.tasks.purge()
+
+    def _next(self) -> Job | None:
+        """Claim the oldest job that nobody works on."""
+        worker = self._queue.worker()
+        for job in self._queue.jobs.unfinished():
+            if not self._is_free(job, worker):
+                continue
+            claimed = self._queue.jobs.claim(job, worker)
+            if claimed is not None:
+                with self._lock:
+                    self._running[claimed.task.id] = claimed
+                return claimed
+        return None
+
+    def _is_free(self, job: Job, worker: str) -> bool:
+        if job.worker is None:
+            return True
+        if job.worker == worker:
+            # A thread of ours that ended without a word, such as by a full disk.
+            with self._lock:
+                return job.task.id not in self._running
+        return is_gone(job.worker, job.beat_at_us, SILENCE_S)
+
+    def _run(self, job: Job) -> None:
+        """Do one job; the border at which nothing may escape."""
+        task = job.task
+        try:
+            self._finish(job, self._attempt(job))
+            log.info("task %s (%s) ended", task.id, task.type)
+        except LeaseLost:
+            log.warning("task %s was taken over by another process", task.id)
+        except Exception:
+            log.exception("task %s could not be ended; it will be tried again", task.id)
+            time.sleep(POLL_S)
+        finally:
+            with self._lock:
+                self._running.pop(task.id, None)
+
+    def _attempt(self, job: Job) -> Outcome:
+        kind = self._queue.kinds.get(job.task.type)
+        if kind is None:
+            return Outcome(TaskStatus.FAILURE, "this version does no such work")
+        if job.attempts > MAX_ATTEMPTS:
+            return kind.failed(job, "given up: the service stopped during each attempt")
+        try:
+            return kind.run(job)
+        except LeaseLost:
+            raise
+        except ImageRegError as error:
+            log.info("task %s failed: %s", job.task.id, error)
+            return kind.failed(job, error.message)
+        except Exception:
+            log.exception("task %s failed", job.task.id)
+            return kind.failed(job, INTERNAL)
+
+    def _finish(self, job: Job, outcome: Outcome) -> None:
+        """End the task, also when its image changed too much for the last step."""
+        try:
+            self._queue.jobs.finish(job, outcome)
+        except (ImageNotFound, StatusConflict) as error:
+            message = outcome.message or error.message
+            self._queue.jobs.finish(job, Outcome(TaskStatus.FAILURE, message))
