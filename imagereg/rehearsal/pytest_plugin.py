@@ -123,10 +123,8 @@ class PolicyCaller:
         from imagereg.rehearsal.reasons import account_for
 
         account = account_for(self._rehearsal, self._question(action, image))
-        parts = [account.verdict.stage.value]
-        if account.explanation is not None:
-            parts.append(reason(account.explanation))
-        return "; ".join(parts)
+        told = [reason(found) for found in (account.explanation,) if found]
+        return "; ".join([account.verdict.stage.value, *told])
 
     def can_property(self, operation: str, name: str) -> bool:
         """Return whether the protections allow an operation on a property."""

@@ -58,6 +58,10 @@ class Coverage:
             ),
         )
 
+    def add_section(self, section: str, operation: Operation | None) -> None:
+        """Count that a section decided about an operation."""
+        self.tried |= {(section, operation)} if operation is not None else set()
+
     @property
     def counts(self) -> dict[str, tuple[int, int]]:
         """How many there are of each kind: tried, and in all."""
@@ -153,7 +157,7 @@ class Runner:
             why = f"{verdict.stage.value}; {verdict.message}"
         if verdict.section is not None:
             why = f"[{verdict.section.section}]: {verdict.section.why}"
-            self._count_section(verdict.section.section, question)
+            self.coverage.add_section(verdict.section.section, question.operation)
         return verdict, why
 
     def _count(
@@ -163,10 +167,6 @@ class Runner:
         found = explain(self.rehearsal.rules, caller.credentials, action, fields)
         self.coverage.rules.add(found)
         return found
-
-    def _count_section(self, section: str, question: Question) -> None:
-        if question.operation is not None:
-            self.coverage.tried.add((section, question.operation))
 
 
 def _find_fault(case: Case, verdict: Verdict, why: str) -> str:

@@ -112,18 +112,20 @@ def find_route(method: str, path: str) -> Action:
 
     parts = path.partition("?")[0].rstrip("/").split("/")
     for route in ROUTES:
-        if route.method not in ("*", method.upper()):
-            continue
         wanted = route.path.rstrip("/").split("/")
-        rest = wanted[-1].startswith("<path:")
-        if rest and len(parts) > len(wanted):
-            parts = [*parts[: len(wanted) - 1], "/".join(parts[len(wanted) - 1 :])]
-        if len(parts) == len(wanted) and all(
-            each == part or (each.startswith("<") and part)
-            for each, part in zip(wanted, parts, strict=True)
-        ):
+        if route.method in ("*", method.upper()) and _matches(wanted, parts):
             return route.action
     raise Invalid(f"there is no route `{method.upper()} {path}`")
+
+
+def _matches(wanted: list[str], parts: list[str]) -> bool:
+    """Return whether a path is of a route; the last hole may take several parts."""
+    if wanted[-1].startswith("<path:"):
+        parts = [*parts[: len(wanted) - 1], "/".join(parts[len(wanted) - 1 :])]
+    return len(parts) == len(wanted) and all(
+        each == part or (each.startswith("<") and part != "")
+        for each, part in zip(wanted, parts, strict=True)
+    )
 
 
 def _list_actions(action: str, subject: Subject) -> tuple[str, ...]:

@@ -78,7 +78,8 @@ def _run(
     results: dict[Path, Sequence[Result]] = {}
     for path in find_case_files(places):
         file = load_cases(path)
-        key = (policy or file.policy, protections or file.protections)
+        chosen = rule_format or file.rule_format
+        key = (policy or file.policy, protections or file.protections, chosen)
         if key not in runners:
             runners[key] = Runner.for_file(file, policy, protections, rule_format)
         results[path] = run_file(runners[key], file)
