@@ -43,6 +43,7 @@ from imagereg.model import (
 )
 from imagereg.policy.actions import Action
 from imagereg.policy.enforcer import Enforcer
+from imagereg.policy.explain import explain_denial
 from imagereg.policy.rules import CompiledRule, RuleSet
 from imagereg.protection.guard import PropertyGuard, Verdicts
 from imagereg.targets import (
@@ -295,7 +296,7 @@ class Grant:
         allowed = self.gate.verdicts(self.caller, Operation.CREATE, image)
         for name in image.properties:
             if not allowed[name]:
-                raise PropertyReserved(name)
+                raise self.gate.reserved(self.caller, Operation.CREATE, image, name)
         return ApprovedImage(image)
 
     def approve_task(
@@ -338,7 +339,7 @@ class Grant:
                     self.caller, operation, self.image
                 )
             if not verdicts[operation][name]:
-                raise PropertyReserved(name)
+                raise self.gate.reserved(self.caller, operation, self.image, name)
         return ApprovedChanges(changes, self.image)
 
     @cached_property
@@ -438,11 +439,13 @@ class Gate:
     def _refusal(
         self, caller: Caller, action: Action, target: Target
     ) -> ImageRegError | None:
-        decision = self.policy.decide(
-            caller.credentials, action, self.fields(caller, target)
-        )
+        fields = self.fields(caller, target)
+        decision = self.policy.decide(caller.credentials, action, fields)
         if not decision.allowed:
-            detail = f"{decision.scope} scope is required" if decision.scope else ""
+            rules = self.policy.rules
+            detail = explain_denial(rules, caller.credentials, action, fields)
+            if decision.scope and not detail:
+                detail = f"{decision.scope} scope is required"
             return ActionDenied(action, decision.rule, detail)
         if isinstance(target, ProposedImage):
             return _refuse_owner(caller, target.owner)
@@ -480,6 +483,27 @@ class Gate:
             return self._compiled(rule).allows(caller.credentials, fields)
 
         return self.guard.verdicts(operation, caller.roles | caller.service_roles, ask)
+
+    def reserved(
+        self, caller: Caller, operation: Operation, image: Image, name: str
+    ) -> PropertyReserved:
+        """Return the refusal of an operation on a property.
+
+        It tells which section decided to those whom ``explain_denial`` admits.
+        """
+        fields = ImageFields(image, caller)
+        if not self.allows(caller, Action.EXPLAIN_DENIAL, fields):
+            return PropertyReserved(name)
+
+        def ask(rule: str) -> bool:
+            return self._compiled(rule).allows(caller.credentials, fields)
+
+        roles = caller.roles | caller.service_roles
+        reason = self.guard.verdict_section(operation, name, roles, ask)
+        section = f"section [{reason.section}], line {reason.line}: "
+        return PropertyReserved(
+            name, f"{section if reason.section else ''}{operation}: {reason.why}"
+        )
 
     def _compiled(self, rule: str) -> CompiledRule:
         """Return a rule that a protection names, or writes out, ready to be asked."""

@@ -95,8 +95,9 @@ class ReadOnlyCaller(Forbidden):
 class PropertyReserved(Forbidden):
     """A protection, or the name itself, keeps the property from the caller."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"attribute `{name}` is reserved")
+    def __init__(self, name: str, detail: str = "") -> None:
+        text = f"attribute `{name}` is reserved"
+        super().__init__(f"{text}: {detail}" if detail else text)
 
 
 class ReadOnlyField(Forbidden):
