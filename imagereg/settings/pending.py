@@ -92,7 +92,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
             ),
             ("wsgi", "background work has threads of its own", "task_pool_threads"),
             ("task", _IMPORT, "work_dir"),
-            ("taskflow_executor", _IMPORT, "max_workers engine_mode"),
             (
                 "image_import_opts",
                 _IMPORT,

@@ -19,6 +19,7 @@ class Page:
         ranges: understand ``Range``.
         says_length: send Content-Length.
         cut: send so many bytes fewer than announced.
+        held: the second half of the body waits for it.
     """
 
     body: bytes = b""
@@ -28,6 +29,7 @@ class Page:
     says_length: bool = True
     cut: int = 0
     knows_head: bool = True
+    held: threading.Event | None = None
 
 
 @dataclass
@@ -77,8 +79,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
+            half = len(body) // 2
             with contextlib.suppress(OSError):
-                self.wfile.write(body[: len(body) - page.cut])
+                self.wfile.write(body[:half])
+                if page.held is not None:
+                    page.held.wait(60)
+                self.wfile.write(body[half : len(body) - page.cut])
 
     def _part(
         self, body: bytes, wanted: str, headers: dict[str, str]
