@@ -1,12 +1,12 @@
 """The one enforcement point: who may do what to which image, and what they see of it.
 
 `Gate.authorize` is called by `api/dispatch.py` alone, before any view runs.  It
-returns a `Grant`, and every use case insists on one.  `Grant`, `ImageView`,
-`ApprovedImage` and `ApprovedChanges` are made in this module only, so whoever
-holds one knows that the question was asked.
+returns a `Grant`, and every use case insists on one.  `Grant` and the types of
+`approved.py` are made in this module only, so whoever holds one knows that the
+question was asked.
 
-Pure: no Flask, no Peewee.  Rules come from `policy`, property verdicts from
-`protection`; neither knows the other, and they meet here.
+Pure: no Flask, no Peewee.  Rules come from `policy`, ownership is judged in
+`ownership.py`, properties in `property_rights.py`.
 
 Source: contract api-images 4, policy 6 and 7 with rulings P-3, P-4, P-7, P-10,
 property-protection 4 with rulings R-4 to R-9.
@@ -18,6 +18,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from uuid import uuid4
 
+from imagereg import ownership
+from imagereg.approved import (
+    ApprovedChanges,
+    ApprovedImage,
+    ApprovedTask,
+    Changes,
+    ImageView,
+)
 from imagereg.errors import (
     ActionDenied,
     Forbidden,
@@ -25,7 +33,6 @@ from imagereg.errors import (
     MemberNotFound,
     NotFound,
     NotOwner,
-    PropertyReserved,
     ReadOnlyCaller,
 )
 from imagereg.metadef_model import Namespace
@@ -35,7 +42,6 @@ from imagereg.model import (
     Location,
     MemberStatus,
     Operation,
-    PlaceChanges,
     Status,
     Task,
     TaskType,
@@ -44,11 +50,10 @@ from imagereg.model import (
 from imagereg.policy.actions import Action
 from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.explain import explain_denial
-from imagereg.policy.rules import CompiledRule, RuleSet
+from imagereg.property_rights import SERVER_PREFIX, PropertyRights, ReadableLater
 from imagereg.protection.guard import PropertyGuard, Verdicts
 from imagereg.targets import (
     ImageFields,
-    ProposedImage,
     StoredImage,
     StoredNamespace,
     Target,
@@ -56,109 +61,6 @@ from imagereg.targets import (
 )
 
 log = logging.getLogger(__name__)
-
-#: Actions that change something, which an anonymous caller may never do.
-WRITES = frozenset(
-    {
-        Action.ADD_IMAGE,
-        Action.MODIFY_IMAGE,
-        Action.PUBLICIZE_IMAGE,
-        Action.COMMUNITIZE_IMAGE,
-        Action.DELETE_IMAGE,
-        Action.UPLOAD_IMAGE,
-        Action.SET_IMAGE_LOCATION,
-        Action.DELETE_IMAGE_LOCATION,
-        Action.ADD_IMAGE_LOCATION,
-        Action.ADD_MEMBER,
-        Action.DELETE_MEMBER,
-        Action.MODIFY_MEMBER,
-        Action.DEACTIVATE,
-        Action.REACTIVATE,
-        Action.COPY_IMAGE,
-        Action.ADD_METADEF_NAMESPACE,
-    }
-)
-
-#: Of these, the ones that only the owning project or an administrator may do,
-#: whatever the rules say: rules narrow, they never widen (ruling P-4).
-OWNER_ONLY = WRITES - {
-    Action.ADD_IMAGE,
-    Action.ADD_IMAGE_LOCATION,
-    Action.MODIFY_MEMBER,
-    Action.COPY_IMAGE,
-    Action.ADD_METADEF_NAMESPACE,
-}
-
-#: Actions on a namespace that change nothing; all others are its owner's alone.
-METADEF_READS = frozenset(
-    action
-    for action in Action
-    if "_metadef_" in action and action.startswith(("get_", "list_"))
-)
-
-#: Properties of the server itself: no protection applies to them, no client sets them.
-SERVER_PREFIX = "os_glance"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageView:
-    """An image as one caller may see it.
-
-    Attributes:
-        image: the record with unreadable properties taken out.
-        locations: where the bytes lie, as far as the caller may know.
-        stores: ids of the stores that hold the bytes, likewise.
-    """
-
-    image: Image
-    locations: tuple[Location, ...]
-    stores: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovedImage:
-    """A new image of which each property may be created by its caller."""
-
-    image: Image
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a PATCH does to one image, before anybody was asked.
-
-    Attributes:
-        fields: core fields to set, by API name.
-        properties: custom properties to set.
-        removed: custom properties to delete.
-        tags: the whole new set, or None to leave it.
-        rights: each operation on each property that led here, in order.
-        places: what happens to its locations, or None to leave them.
-    """
-
-    fields: Mapping[str, object]
-    properties: Mapping[str, object]
-    removed: frozenset[str]
-    tags: tuple[str, ...] | None
-    rights: tuple[tuple[Operation, str], ...]
-    places: PlaceChanges | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovedChanges:
-    """Changes of which each was allowed, on the state that ``before`` shows."""
-
-    changes: Changes
-    before: Image
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovedTask:
-    """Background work on an image, which its caller may begin.
-
-    The work itself asks nobody again: it is the granted action, done later.
-    """
-
-    task: Task
 
 
 @dataclass(frozen=True)
@@ -293,10 +195,12 @@ class Grant:
         Raises:
             PropertyReserved: one of them may not be created by this caller.
         """
-        allowed = self.gate.verdicts(self.caller, Operation.CREATE, image)
+        allowed = self.gate.rights.verdicts(self.caller, Operation.CREATE, image)
         for name in image.properties:
             if not allowed[name]:
-                raise self.gate.reserved(self.caller, Operation.CREATE, image, name)
+                raise self.gate.rights.reserved(
+                    self.caller, Operation.CREATE, image, name
+                )
         return ApprovedImage(image)
 
     def approve_task(
@@ -335,21 +239,23 @@ class Grant:
         verdicts: dict[Operation, Verdicts] = {}
         for operation, name in changes.rights:
             if operation not in verdicts:
-                verdicts[operation] = self.gate.verdicts(
+                verdicts[operation] = self.gate.rights.verdicts(
                     self.caller, operation, self.image
                 )
             if not verdicts[operation][name]:
-                raise self.gate.reserved(self.caller, operation, self.image, name)
+                raise self.gate.rights.reserved(
+                    self.caller, operation, self.image, name
+                )
         return ApprovedChanges(changes, self.image)
 
     @cached_property
     def _verdicts_for_all(self) -> Verdicts:
-        return self.gate.verdicts(self.caller, Operation.READ, None)
+        return self.gate.rights.verdicts(self.caller, Operation.READ, None)
 
     def _read_verdicts(self, image: Image | None) -> Verdicts:
         if image is None or not self.gate.guard.reads_target:
             return self._verdicts_for_all
-        return self.gate.verdicts(self.caller, Operation.READ, image)
+        return self.gate.rights.verdicts(self.caller, Operation.READ, image)
 
 
 class Gate:
@@ -368,8 +274,7 @@ class Gate:
         self.policy = policy
         self.guard = guard
         self.shows_locations = shows_locations
-        # Compiled once per rule set; the texts come from the operator's file alone.
-        self._expressions: tuple[RuleSet, dict[str, CompiledRule]] = (policy.rules, {})
+        self.rights = PropertyRights(policy, guard)
 
     def recognise(self, caller: Caller) -> Caller:
         """Return the caller with ``is_admin`` as ``context_is_admin`` decides it.
@@ -409,7 +314,7 @@ class Gate:
         Raises:
             ReadOnlyCaller: an anonymous caller tries to write.
         """
-        if caller.read_only and action in WRITES:
+        if caller.read_only and action in ownership.WRITES:
             raise ReadOnlyCaller("read-only access")
 
     def refresh(self) -> None:
@@ -447,13 +352,7 @@ class Gate:
             if decision.scope and not detail:
                 detail = f"{decision.scope} scope is required"
             return ActionDenied(action, decision.rule, detail)
-        if isinstance(target, ProposedImage):
-            return _refuse_owner(caller, target.owner)
-        if isinstance(target, StoredImage) and not _owns(caller, action, target):
-            return NotOwner(f"only the owner may complete {action} action")
-        if isinstance(target, StoredNamespace):
-            return _refuse_editor(caller, action, target)
-        return None
+        return ownership.refusal(caller, action, target)
 
     def allows(
         self, caller: Caller, action: Action, fields: Mapping[str, object]
@@ -466,54 +365,8 @@ class Gate:
         if not isinstance(target, StoredImage):
             return target.fields(caller)
         image = target.image
-        readable = _LazyVerdicts(self, caller, image)
+        readable = ReadableLater(self.rights, caller, image)
         return ImageFields(image, caller, readable)
-
-    def verdicts(
-        self, caller: Caller, operation: Operation, image: Image | None
-    ) -> Verdicts:
-        """Return property name -> may this caller do the operation to it.
-
-        Service roles count beside the caller's own, for this question only (R-9).
-        Without an image, rules that read the image's fields are false.
-        """
-        fields = ImageFields(image, caller) if image is not None else {}
-
-        def ask(rule: str) -> bool:
-            return self._compiled(rule).allows(caller.credentials, fields)
-
-        return self.guard.verdicts(operation, caller.roles | caller.service_roles, ask)
-
-    def reserved(
-        self, caller: Caller, operation: Operation, image: Image, name: str
-    ) -> PropertyReserved:
-        """Return the refusal of an operation on a property.
-
-        It tells which section decided to those whom ``explain_denial`` admits.
-        """
-        fields = ImageFields(image, caller)
-        if not self.allows(caller, Action.EXPLAIN_DENIAL, fields):
-            return PropertyReserved(name)
-
-        def ask(rule: str) -> bool:
-            return self._compiled(rule).allows(caller.credentials, fields)
-
-        roles = caller.roles | caller.service_roles
-        reason = self.guard.verdict_section(operation, name, roles, ask)
-        section = f"section [{reason.section}], line {reason.line}: "
-        return PropertyReserved(
-            name, f"{section if reason.section else ''}{operation}: {reason.why}"
-        )
-
-    def _compiled(self, rule: str) -> CompiledRule:
-        """Return a rule that a protection names, or writes out, ready to be asked."""
-        rules = self.policy.rules
-        if self._expressions[0] is not rules:
-            self._expressions = (rules, {})
-        known = self._expressions[1]
-        if rule not in known:
-            known[rule] = rules.compile(rule if ":" in rule else f"rule:{rule}")
-        return known[rule]
 
     def visible_locations(
         self, caller: Caller, image: Image, places: tuple[Location, ...]
@@ -524,59 +377,3 @@ class Gate:
         fields = self.fields(caller, StoredImage(image))
         allowed = self.allows(caller, Action.GET_IMAGE_LOCATION, fields)
         return places if allowed else ()
-
-
-def _owns(caller: Caller, action: Action, target: StoredImage) -> bool:
-    """Return whether ownership allows the action, whatever the rules say (P-4)."""
-    if caller.is_admin or action not in WRITES:
-        return True
-    if action == Action.MODIFY_MEMBER:
-        return target.membership is not None
-    return action not in OWNER_ONLY or is_owner(caller, target.image)
-
-
-def _refuse_owner(caller: Caller, owner: str | None) -> ImageRegError | None:
-    """Return why the caller may not create an image for this owner, or None.
-
-    Source: ruling P-3; auth 7.
-    """
-    if caller.is_admin:
-        return None
-    if caller.project_id is None:
-        return Forbidden("creating an image needs a project")
-    if owner != caller.project_id:
-        return NotOwner("only an administrator creates images for other projects")
-    return None
-
-
-def _refuse_editor(
-    caller: Caller, action: Action, target: StoredNamespace
-) -> ImageRegError | None:
-    """Return why the caller may not change a namespace that the rules open, or None.
-
-    Rules narrow and never widen, for definitions as for images (P-4): without this,
-    the origin's policy file would let everybody rewrite what all projects read.
-    """
-    if action in METADEF_READS or caller.is_admin:
-        return None
-    if caller.read_only:
-        return ReadOnlyCaller("read-only access")
-    if not target.is_owner(caller):
-        return NotOwner(f"only the owner may complete {action} action")
-    return None
-
-
-class _LazyVerdicts:
-    """Asks for read verdicts only when a rule really names a custom property."""
-
-    __slots__ = ("_arguments", "_verdicts")
-
-    def __init__(self, gate: Gate, caller: Caller, image: Image) -> None:
-        self._arguments = (gate, caller, image)
-        self._verdicts: Verdicts | None = None
-
-    def __call__(self, name: str) -> bool:
-        if self._verdicts is None:
-            gate, caller, image = self._arguments
-            self._verdicts = gate.verdicts(caller, Operation.READ, image)
-        return self._verdicts[name]

@@ -43,7 +43,10 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "yaml": ("policy/yaml_files.py", "rehearsal/specs.py"),
 }
 
-PURE = ("policy/", "protection/", "access.py", "targets.py", "model.py", "errors.py")
+PURE = (
+    *("policy/", "protection/", "access.py", "approved.py", "ownership.py"),
+    *("property_rights.py", "targets.py", "model.py", "errors.py"),
+)
 
 
 def imports() -> Iterator[tuple[str, str]]:

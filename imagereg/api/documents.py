@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from imagereg.access import ImageView
+from imagereg.approved import ImageView
 from imagereg.model import (
     Location,
     Member,

@@ -3,10 +3,10 @@
 import orjson
 from flask import Response, request
 
-from imagereg.access import ImageView
 from imagereg.api import list_query
 from imagereg.api.documents import Document, image_document, page_document
 from imagereg.api.services import Call
+from imagereg.approved import ImageView
 
 
 def json_answer(document: object, status: int = 200) -> Response:

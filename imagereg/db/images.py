@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 from peewee import IntegrityError
 
-from imagereg.access import ApprovedChanges, ApprovedImage, Changes
+from imagereg.approved import ApprovedChanges, ApprovedImage, Changes
 from imagereg.db.engine import Engine
 from imagereg.db.listing import RARE, Having, ListQuery, count_sql, page_sql, wanted
 from imagereg.db.models import (

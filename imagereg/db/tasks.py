@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 from peewee import ModelInsert
 
-from imagereg.access import ApprovedTask
+from imagereg.approved import ApprovedTask
 from imagereg.db.engine import Engine, Row
 from imagereg.db.models import PropertyRow
 from imagereg.db.task_models import JobRow, TaskRow

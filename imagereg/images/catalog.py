@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from imagereg.access import Grant, ImageView
+from imagereg.access import Grant
+from imagereg.approved import ImageView
 from imagereg.db.images import ImageRepository
 from imagereg.db.listing import ListQuery
 from imagereg.errors import Forbidden, Invalid

@@ -6,8 +6,8 @@ Source: contract api-images 6, 21 and 23; config 2.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from imagereg.access import SERVER_PREFIX
 from imagereg.errors import TooLarge
+from imagereg.property_rights import SERVER_PREFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from imagereg.access import Changes, Grant
+from imagereg.access import Grant
+from imagereg.approved import Changes
 from imagereg.db.images import ImageRepository
 from imagereg.errors import (
     Conflict,

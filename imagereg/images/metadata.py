@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
-from imagereg.access import ApprovedChanges, Grant, ImageView
+from imagereg.access import Grant
+from imagereg.approved import ApprovedChanges, ImageView
 from imagereg.db.images import ImageRepository
 from imagereg.errors import ImageProtected, StaleImage
 from imagereg.images.limits import Limits

@@ -8,7 +8,7 @@ Source: contract api-images 12.3 and 12.4; property-protection R-5.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from imagereg.access import Changes
+from imagereg.approved import Changes
 from imagereg.errors import Forbidden, PropertyConflict, ReadOnlyField
 from imagereg.images.fields import CORE, FORMATS
 from imagereg.images.locations import LocationDraft, NewLocation

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagereg.access import ApprovedChanges, ApprovedImage, Changes
+from imagereg.approved import ApprovedChanges, ApprovedImage, Changes
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.listing import SORT_KEYS, ListQuery

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from imagereg.access import Changes
+from imagereg.approved import Changes
 from imagereg.errors import (
     Forbidden,
     ImageRegError,

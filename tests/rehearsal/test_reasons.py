@@ -242,6 +242,6 @@ def test_protections_of_a_file_are_asked_as_the_gate_asks_them(tmp_path: Path) -
     for roles in ("p", "q"):
         caller = parse_caller(f"roles=reader,{roles}")
         question = Question(caller, (), image, Operation.READ, "x")
-        verdicts = rehearsal.gate.verdicts(caller, Operation.READ, image.image)
+        verdicts = rehearsal.gate.rights.verdicts(caller, Operation.READ, image.image)
 
         assert rehearsal.ask(question).allowed is verdicts["x"]
