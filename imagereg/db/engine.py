@@ -10,6 +10,7 @@ typical query.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 #: How long a writer waits for another one, in seconds.  Sixteen concurrent writers
 #: were seen to wait up to 3.7 s for their turn.
 BUSY_TIMEOUT_S = 30
+
+#: Pause before a database that others are just making is opened again, in seconds.
+RETRY_S = 0.02
 
 Row = tuple[object, ...]
 
@@ -71,8 +75,8 @@ class Engine:
         Raises:
             StoreUnavailable: the database is locked, or its disk fails.
         """
-        self.peewee.connect(reuse_if_open=True)
         try:
+            self._open()
             rows: list[Row] = self.execute(sql, parameters).fetchall()
         except OperationalError as error:
             log.exception("the database refused a read")
@@ -96,14 +100,30 @@ class Engine:
         Raises:
             StoreUnavailable: the database stayed locked, or its disk is full.
         """
-        self.peewee.connect(reuse_if_open=True)
         try:
+            self._open()
             with self.peewee.atomic("IMMEDIATE"):
                 yield
         except OperationalError as error:
             log.exception("the database refused a write")
             message = "the registry's database cannot take the change just now"
             raise StoreUnavailable(message) from error
+
+    def _open(self) -> None:
+        """Give this thread its connection.
+
+        Turning a fresh database to WAL fails at once while others open it, whatever
+        the busy timeout, so it is tried again.
+        """
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self.peewee.connect(reuse_if_open=True)
+                return
+            except OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY_S)
 
     def close(self) -> None:
         """Close this thread's connection."""
