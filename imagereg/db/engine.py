@@ -119,11 +119,12 @@ class Engine:
         while True:
             try:
                 self.peewee.connect(reuse_if_open=True)
-                return
             except OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(RETRY_S)
+            else:
+                return
 
     def close(self) -> None:
         """Close this thread's connection."""
