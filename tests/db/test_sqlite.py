@@ -78,6 +78,16 @@ def test_a_locked_database_is_told_apart_from_a_fault(
     two.close()
 
 
+def test_a_database_that_cannot_be_opened_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "registry.sqlite").mkdir()
+    engine = Engine.connect(f"sqlite:///{tmp_path}/registry.sqlite")
+
+    with pytest.raises(StoreUnavailable):
+        engine.rows("SELECT 1")
+    with pytest.raises(StoreUnavailable):
+        prepare(engine)
+
+
 def plan(engine: Engine, query: ListQuery) -> list[str]:
     """Return what SQLite does for a page, one line a step."""
     statement = page_sql(query)
