@@ -5,11 +5,11 @@
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.exceptions import NotFound as NoRoute
 from werkzeug.routing import Map, Rule
@@ -44,6 +44,8 @@ class Route:
         open: answers callers without identity too.
         head: HEAD is answered as GET is, through the same gate.
         conceal: whoever is refused is told that there is nothing.
+        unlisted: ``Allow`` does not name it; a path of such routes alone answers 404
+            to other methods (contract api-images 1.2).
     """
 
     method: str
@@ -56,6 +58,7 @@ class Route:
     head: bool = False
     before: tuple[Action, ...] = ()
     conceal: bool = False
+    unlisted: bool = False
 
 
 class _ExactRule(Rule):
@@ -85,7 +88,8 @@ def bind(routes: Sequence[Route], services: Services) -> Flask:
         app.url_map.add(
             _ExactRule(route.path, endpoint=endpoint, methods=methods, head=route.head)
         )
-    _handle_failures(app, services)
+    unlisted = {f"{route.method} {route.path}" for route in routes if route.unlisted}
+    _handle_failures(app, services, unlisted)
     return app
 
 
@@ -127,7 +131,7 @@ def identify(services: Services) -> Caller:
     return caller
 
 
-def _handle_failures(app: Flask, services: Services) -> None:
+def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) -> None:
     """Register what turns each kind of failure into its answer."""
 
     def unrouted(error: HTTPException) -> Response:
@@ -136,7 +140,7 @@ def _handle_failures(app: Flask, services: Services) -> None:
             identify(services)
         except ImageRegError as refusal:
             return problems.answer(refusal)
-        return _unrouted(error)
+        return _unrouted(error, unlisted)
 
     app.before_request(_check_url)
     app.after_request(_add_request_id)
@@ -162,14 +166,30 @@ def _add_request_id(response: Response) -> Response:
     return response
 
 
-def _unrouted(error: HTTPException) -> Response:
+def _unrouted(error: HTTPException, unlisted: Collection[str]) -> Response:
     """Return the answer to a request that no route takes."""
     if isinstance(error, MethodNotAllowed):
-        return _wrong_method(error.valid_methods or ())
+        listed = [
+            method
+            for method in error.valid_methods or ()
+            if _endpoint(method) not in unlisted
+        ]
+        if listed:
+            return _wrong_method(listed)
+        return problems.problem(404, "no such resource")
     if isinstance(error, NoRoute):
         known = request.method in (*METHODS, "HEAD", "OPTIONS")
         return problems.problem(404 if known else 501, "no such resource")
     return problems.problem(error.code or 500, "")
+
+
+def _endpoint(method: str) -> str:
+    """Return the endpoint that this request would have had with another method."""
+    adapter = current_app.create_url_adapter(request)
+    if adapter is None:
+        return ""
+    rule, _ = adapter.match(method=method, return_rule=True)
+    return str(rule.endpoint)
 
 
 def _unexpected(error: Exception) -> Response:

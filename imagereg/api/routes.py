@@ -73,6 +73,7 @@ ROUTES = (
         Action.DISCOVER,
         targets.nothing,
         discovery.usage,
+        unlisted=True,
     ),
     Route(
         "GET",
@@ -189,6 +190,7 @@ ROUTES = (
         Action.FETCH_IMAGE_LOCATION,
         targets.stored,
         locations.index,
+        unlisted=True,
     ),
     Route(
         "DELETE",
@@ -206,6 +208,7 @@ ROUTES = (
         targets.stored,
         tasks.of_image,
         bodyless=True,
+        unlisted=True,
     ),
     Route("GET", TASKS, Action.TASKS_API_ACCESS, targets.nothing, tasks.index),
     Route("POST", TASKS, Action.TASKS_API_ACCESS, targets.nothing, tasks.create),

@@ -72,6 +72,7 @@ class LocationImport:
                 return self._done(image, step)
             self.jobs.advance(job, step)
             image = self._image(job)
+        self._check_place(image.id, str(job.payload["url"]))
         if given is None:
             return self._hash_later(image)
         return self._verify(image, given)
@@ -86,6 +87,12 @@ class LocationImport:
     def _image(self, job: Job) -> Image:
         image, _ = self.images.get(job.task.image_id or "", None)
         return image
+
+    def _check_place(self, image_id: str, url: str) -> None:
+        """Refuse to go on with an image that got its data from somewhere else."""
+        image, _ = self.images.get(image_id, None)
+        if not image.locations or image.locations[0].url != url:
+            raise StatusConflict(f"image {image_id} got its data elsewhere")
 
     def _look(self, job: Job, image: Image) -> tuple[Location, int]:
         """Return where the data lie, and how many bytes they are."""
@@ -138,10 +145,12 @@ class LocationImport:
             message = "the image is active, but could not be hashed"
             log.warning("image %s: not hashed: %s", image.id, error)
             return Outcome(TaskStatus.SUCCESS, message, {"image_id": image.id})
-        facts = Digest(algorithm, value, checksum).fields()
-        return self._done(
-            image, ImageStep((Status.ACTIVE, Status.DEACTIVATED), facts=facts)
+        step = ImageStep(
+            (Status.ACTIVE, Status.DEACTIVATED),
+            facts=Digest(algorithm, value, checksum).fields(),
+            check=partial(self._check_place, image.id, image.locations[0].url),
         )
+        return self._done(image, step)
 
     def _done(self, image: Image, step: ImageStep) -> Outcome:
         return Outcome(TaskStatus.SUCCESS, result={"image_id": image.id}, step=step)
@@ -163,8 +172,6 @@ class LocationImport:
         raise StoreUnavailable("the data could not be read")
 
     def _read_once(self, image: Image, algorithm: str) -> tuple[str, str]:
-        if not image.locations:
-            raise StatusConflict(f"image {image.id} has lost its location")
         location = image.locations[0]
         store = self.rules.stores.find_for(location)
         looked = time.monotonic()

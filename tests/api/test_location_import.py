@@ -511,3 +511,26 @@ def test_who_sees_locations(make: Make) -> None:
     alice.request("POST", f"/v2/images/{image_id}/actions/deactivate")
     assert registry.client(SERVICE).get(path).body == b"[]"
     assert json.loads(registry.admin.get(path).body) == [found]
+
+
+@pytest.mark.parametrize("algorithm", ["", "sha512"])
+@pytest.mark.parametrize("way", ["patch", "upload"])
+def test_data_that_came_from_elsewhere_meanwhile_stay(
+    registry: LocalRegistry, web: Web, way: str, algorithm: str
+) -> None:
+    image_id, alice = queued(registry), registry.client()
+    web.put("/other", b"other")
+    post(registry, image_id, web.url("/hello"), algorithm, HASHES.get(algorithm, ""))
+    if way == "patch":
+        alice.patch(image_id, add("locations/-", place(web.url("/other"))))
+    else:
+        alice.upload(image_id, b"other")
+    before = alice.show(image_id)
+
+    work(registry)
+
+    after = alice.show(image_id)
+    del before["os_glance_import_task"]
+    assert {**after, "updated_at": ""} == {**before, "updated_at": ""}
+    assert tasks(registry, image_id)[0]["status"] == "failure"
+    assert alice.download(image_id).body == b"other"
