@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from imagereg.model import Caller
+    from imagereg.model import Caller, Image
     from imagereg.rehearsal.cases import Case
     from imagereg.rehearsal.questions import Question, Rehearsal
     from imagereg.rehearsal.runs import Runner
@@ -109,15 +109,19 @@ class PolicyCaller:
         self._rehearsal = rehearsal
         self._caller = caller
 
-    def can(self, action: str, image: Mapping[str, object] | None = None) -> bool:
+    def can(
+        self, action: str, image: "Mapping[str, object] | Image | None" = None
+    ) -> bool:
         """Return whether the gate would allow the action, ownership and all.
 
-        ``image`` is in the form of the Image API; without one, the target is as in
-        `imagereg policy matrix`.
+        ``image`` is a record, or a mapping in the form of the Image API with
+        ``members`` beside; without one, the target is as in `imagereg policy matrix`.
         """
         return self._rehearsal.ask(self._question(action, image)).allowed
 
-    def why(self, action: str, image: Mapping[str, object] | None = None) -> str:
+    def why(
+        self, action: str, image: "Mapping[str, object] | Image | None" = None
+    ) -> str:
         """Return one line that says why the action is allowed or refused."""
         from imagereg.policy.explain import reason
         from imagereg.rehearsal.reasons import account_for
@@ -135,12 +139,19 @@ class PolicyCaller:
         question = Question(self._caller, (), SameSubject(), wanted, name)
         return self._rehearsal.ask(question).allowed
 
-    def _question(self, action: str, image: Mapping[str, object] | None) -> "Question":
+    def _question(
+        self, action: str, image: "Mapping[str, object] | Image | None"
+    ) -> "Question":
+        from imagereg.model import Image
         from imagereg.rehearsal.cases import question_for
+        from imagereg.rehearsal.questions import StoredSubject
         from imagereg.rehearsal.specs import image_from
 
-        subject = None if image is None else image_from(image)
-        return question_for(self._caller, action, subject)
+        if image is None:
+            return question_for(self._caller, action)
+        if isinstance(image, Image):
+            return question_for(self._caller, action, StoredSubject(image))
+        return question_for(self._caller, action, image_from(image))
 
 
 class Policy:

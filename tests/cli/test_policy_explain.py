@@ -134,6 +134,7 @@ def test_explain_takes_a_method_and_a_path(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.output.startswith(
         "DELETE /v2/images/x asks delete_image\nallowed: delete_image\n"
     )
+    assert result.output.endswith("of the caller's project; see --image\n")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,12 @@ def test_it(policy):
     assert reader.can("get_images")
     assert "role:member" in reader.why("download_image", {"owner": "p1"})
     assert reader.can_property("read", "colour")
+
+def test_records(policy):
+    from imagereg.model import Image
+    image = Image(id="i", created_at_us=0, updated_at_us=0, owner="p1")
+    assert policy.as_(roles=["reader"], project="p1").can("get_image", image)
+    assert not policy.as_(roles=["reader"], project="p2").can("get_image", image)
 """
 
 
@@ -78,7 +84,7 @@ def test_the_fixture_answers_by_the_built_in_rules(pytester: pytest.Pytester) ->
 
     result = run(pytester)
 
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=2)
 
 
 def test_the_fixture_follows_the_settings(pytester: pytest.Pytester) -> None:

@@ -82,6 +82,8 @@ def explain(
     )
     for line in _tell(account):
         click.echo(line)
+    if isinstance(subject, StoredSubject) and not image_text:
+        click.echo("  assumed  a private image of the caller's project; see --image")
 
 
 def _find_action(source: Source, what: tuple[str, ...], *, asked: bool) -> str:
