@@ -100,9 +100,8 @@ def parse(
             _filter(filters, name, value)
     tags = (value.strip() for name, value in pairs if name == "tag")
     filters.tags = list(dict.fromkeys(tags))
-    if sum(map(len, (filters.conditions, filters.properties, filters.tags))) > (
-        MOST_FILTERS
-    ):
+    count = len(filters.conditions) + len(filters.properties) + len(filters.tags)
+    if count > MOST_FILTERS:
         raise Invalid(f"there may be {MOST_FILTERS} filters at most")
     query = ListQuery(
         project_id=caller.project_id,
