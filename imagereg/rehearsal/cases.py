@@ -252,13 +252,16 @@ def question_for(
     """Return what a request for ``action`` asks; without a subject, as in a table.
 
     Raises:
-        Invalid: there is no such action.
+        Invalid: there is no such action, or it is not about an image.
     """
     if action not in {*Action}:
         raise Invalid(f"there is no action `{action}`{nearest(action, DEFAULTS)}")
-    subject = subject or subject_for(Action(action))
-    if action == Action.ADD_IMAGE and isinstance(subject, StoredSubject):
+    usual = subject_for(Action(action))
+    if isinstance(subject, StoredSubject) and not isinstance(usual, StoredSubject):
+        if action != Action.ADD_IMAGE:
+            raise Invalid(f"`{action}` is not about an image")
         subject = NewSubject(subject.image.owner, subject.image.visibility)
+    subject = subject or usual
     actions: tuple[str, ...] = (action,)
     if isinstance(subject, StoredSubject):
         actions = actions_for(Action(action))

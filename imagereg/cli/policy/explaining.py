@@ -1,6 +1,7 @@
 """`imagereg policy explain`: the decision, why, and what would change it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from imagereg.policy.actions import BUILT_IN, DEFAULTS, REGISTERED, Action
 from imagereg.policy.explain import Explanation, Node
 from imagereg.policy.lint import nearest
 from imagereg.protection.guard import Reason
+from imagereg.rehearsal.cases import question_for
 from imagereg.rehearsal.personas import make_image, subject_for
 from imagereg.rehearsal.questions import (
     Answer,
@@ -19,8 +21,6 @@ from imagereg.rehearsal.questions import (
     Question,
     SameSubject,
     StoredSubject,
-    Subject,
-    actions_for,
 )
 from imagereg.rehearsal.reasons import Account, account_for
 from imagereg.rehearsal.specs import parse_caller, parse_image
@@ -74,15 +74,14 @@ def explain(
     """
     caller = parse_caller(caller_text)
     action = _find_action(source, what, asked=bool(name))
-    subject = _find_subject(source, caller, action, image_text)
-    actions = _list_actions(action, subject)
-    wanted = Operation(operation) if name else None
-    account = account_for(
-        source.rehearsal, Question(caller, actions, subject, wanted, name)
-    )
+    image = parse_image(image_text) if image_text else None
+    question = _make_question(caller, action, image)
+    if name:
+        question = replace(question, operation=Operation(operation), name=name)
+    account = account_for(source.rehearsal, question)
     for line in _tell(account):
         click.echo(line)
-    if isinstance(subject, StoredSubject) and not image_text:
+    if isinstance(question.subject, StoredSubject) and image is None:
         click.echo("  assumed  a private image of the caller's project; see --image")
 
 
@@ -130,29 +129,20 @@ def _matches(wanted: list[str], parts: list[str]) -> bool:
     )
 
 
-def _list_actions(action: str, subject: Subject) -> tuple[str, ...]:
-    """Return all that the request asks."""
+def _make_question(
+    caller: Caller, action: str, image: StoredSubject | None
+) -> Question:
+    """Return what is asked; without an image, about one of the caller's project."""
     if not action:
-        return ()
-    if action in DEFAULTS and isinstance(subject, StoredSubject):
-        return actions_for(Action(action))
-    return (action,)
-
-
-def _find_subject(
-    source: Source, caller: Caller, action: str, image_text: str | None
-) -> Subject:
-    """Return what the request is about."""
-    image = parse_image(image_text) if image_text else None
-    if action in DEFAULTS:
-        usual = subject_for(Action(action))
-        if not isinstance(usual, StoredSubject):
-            return usual
-        return image or make_image("private", caller.project_id)
-    if not action:
-        return image or SameSubject()
-    found = image or make_image("private", caller.project_id)
-    return SameSubject(FieldsTarget(values=dict(found.seen_by(caller).fields(caller))))
+        return Question(caller, (), image or SameSubject())
+    own = make_image("private", caller.project_id)
+    if action not in DEFAULTS:
+        # A rule by itself, of the operator or a building block, sees fields alone.
+        fields = dict((image or own).seen_by(caller).fields(caller))
+        return Question(caller, (action,), SameSubject(FieldsTarget(values=fields)))
+    if image is None and isinstance(subject_for(Action(action)), StoredSubject):
+        image = own
+    return question_for(caller, action, image)
 
 
 def _tell(account: Account) -> Iterator[str]:
