@@ -12,6 +12,7 @@ from imagereg.api.auth import Authenticator, NoAuth, TrustedHeaders
 from imagereg.api.dispatch import bind
 from imagereg.api.documents import DocumentOptions
 from imagereg.api.negotiation import Negotiation, advertised
+from imagereg.api.openapi import Description
 from imagereg.api.routes import ROUTES
 from imagereg.api.schema_documents import schema_documents
 from imagereg.api.schemas import ImageBodies, image_schema
@@ -225,6 +226,7 @@ def _services(
         location_rules, images, removal, editable=base.show_multiple_locations
     )
     schema = image_schema(formats.disk_formats, formats.container_formats)
+    documents = schema_documents(formats.disk_formats, formats.container_formats)
     return Services(
         authenticator=authenticator,
         gate=gate,
@@ -271,5 +273,6 @@ def _services(
             cache=base.image_cache_dir is not None, several_stores=settings.multi_store
         ),
         import_methods=base.enabled_import_methods,
-        schemas=schema_documents(formats.disk_formats, formats.container_formats),
+        schemas=documents,
+        description=Description(ROUTES, schema, documents),
     )

@@ -167,12 +167,12 @@ def test_only_discovery_goes_without_a_rule() -> None:
     free = {route.path for route in ROUTES if route.action == Action.DISCOVER}
 
     assert free == {
-        *("/", "/versions", "/v2", "/healthcheck"),
+        *("/", "/versions", "/v2", "/healthcheck", "/openapi.json"),
         "/v2/schemas/<path:name>",
         *("/v2/info/import", "/v2/info/usage", "/v2/info/stores"),
     }
     assert {route.path for route in ROUTES if route.open} == {
-        *("/", "/versions", "/v2", "/healthcheck")
+        *("/", "/versions", "/v2", "/healthcheck", "/openapi.json")
     }
 
 

@@ -29,6 +29,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "flask": ("api/", "app.py", "telemetry.py"),
     "werkzeug": ("api/",),
     "marshmallow": ("api/",),
+    "apispec": ("api/openapi.py",),
     "peewee": ("db/",),
     "playhouse": ("db/",),
     "sqlite3": ("db/",),

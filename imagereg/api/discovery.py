@@ -48,6 +48,11 @@ def schema(call: Call) -> Response:
     return json_answer(call.services.schemas[name])
 
 
+def openapi(call: Call) -> Response:
+    """Describe every operation as OpenAPI does."""
+    return json_answer(call.services.description.document)
+
+
 def import_info(call: Call) -> Response:
     """Say how data may be imported."""
     return json_answer(

@@ -28,7 +28,7 @@ MAX_URL = 2048
 ALGORITHMS = ("sha1", "sha256", "sha512", "md5")
 
 
-class _Text(fields.Field[Any]):
+class ExactText(fields.Field[Any]):
     """Exactly a text."""
 
     def _deserialize(
@@ -51,9 +51,9 @@ class _Validation(Schema):
 
         unknown = RAISE
 
-    checksum = _Text(validate=validate.Length(equal=32))
-    os_hash_algo = _Text(required=True, validate=validate.Length(max=64))
-    os_hash_value = _Text(required=True, validate=validate.Length(max=128))
+    checksum = ExactText(validate=validate.Length(equal=32))
+    os_hash_algo = ExactText(required=True, validate=validate.Length(max=64))
+    os_hash_value = ExactText(required=True, validate=validate.Length(max=128))
 
 
 class _Location(Schema):
@@ -64,7 +64,7 @@ class _Location(Schema):
 
         unknown = EXCLUDE
 
-    url = _Text(required=True, validate=validate.Length(max=URL_LENGTH))
+    url = ExactText(required=True, validate=validate.Length(max=URL_LENGTH))
     metadata = fields.Raw(
         required=True, validate=lambda value: _check(isinstance(value, dict))
     )
@@ -86,7 +86,7 @@ def load_location(value: object) -> NewLocation:
     return NewLocation(loaded["url"], loaded["metadata"], digest)
 
 
-class _Digest(Schema):
+class ExpectedDigest(Schema):
     """``validation_data`` of a POST; both keys or none."""
 
     class Meta:
@@ -94,8 +94,8 @@ class _Digest(Schema):
 
         unknown = RAISE
 
-    os_hash_algo = _Text(validate=validate.OneOf(ALGORITHMS))
-    os_hash_value = _Text()
+    os_hash_algo = ExactText(validate=validate.OneOf(ALGORITHMS))
+    os_hash_value = ExactText()
 
     @validates_schema
     def check_pair(self, data: dict[str, Any], **options: Any) -> None:  # noqa: ANN401 - handed on
@@ -103,7 +103,7 @@ class _Digest(Schema):
         _check(len(data) in (0, 2))
 
 
-class _PostedLocation(Schema):
+class PostedLocation(Schema):
     """The body of a POST; other keys are ignored."""
 
     class Meta:
@@ -111,8 +111,8 @@ class _PostedLocation(Schema):
 
         unknown = EXCLUDE
 
-    url = _Text(required=True, validate=validate.Length(max=MAX_URL))
-    validation_data = fields.Nested(_Digest)
+    url = ExactText(required=True, validate=validate.Length(max=MAX_URL))
+    validation_data = fields.Nested(ExpectedDigest)
 
 
 def load_posted_location(document: object) -> tuple[str, Digest | None]:
@@ -121,7 +121,7 @@ def load_posted_location(document: object) -> tuple[str, Digest | None]:
     Raises:
         Invalid: the body breaks the schema.
     """
-    loaded = _load(_PostedLocation(), document)
+    loaded = _load(PostedLocation(), document)
     given = loaded.get("validation_data")
     if not given:
         return loaded["url"], None

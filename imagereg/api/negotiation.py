@@ -59,7 +59,7 @@ class Negotiation:
 
     def canonical(self, path: str, accept: str) -> str:
         """Return the path that the routes know."""
-        if path in ("/healthcheck", "/metrics"):
+        if path in ("/healthcheck", "/metrics", "/openapi.json"):
             return path
         if path == "/versions" or path.startswith("/versions/"):
             return "/versions"

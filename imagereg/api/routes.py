@@ -53,6 +53,14 @@ ROUTES = (
     ),
     Route(
         "GET",
+        "/openapi.json",
+        Action.DISCOVER,
+        targets.nothing,
+        discovery.openapi,
+        open=True,
+    ),
+    Route(
+        "GET",
         "/v2/schemas/<path:name>",
         Action.DISCOVER,
         targets.nothing,

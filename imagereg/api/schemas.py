@@ -29,7 +29,7 @@ class Text(fields.Field[Any]):
 
     def __init__(self, longest: int | None = None, **options: Any) -> None:  # noqa: ANN401 - handed on
         super().__init__(**options)
-        self._longest = longest
+        self.longest = longest
 
     def _deserialize(
         self,
@@ -40,8 +40,8 @@ class Text(fields.Field[Any]):
     ) -> str:
         if not isinstance(value, str):
             raise ValidationError("must be a string")
-        if self._longest is not None and len(value) > self._longest:
-            message = f"must be at most {self._longest} characters"
+        if self.longest is not None and len(value) > self.longest:
+            message = f"must be at most {self.longest} characters"
             raise ValidationError(message)
         check_text(value)
         return value

@@ -9,6 +9,7 @@ from flask import Request
 from imagereg.access import Gate, Grant
 from imagereg.api.auth import Authenticator
 from imagereg.api.documents import DocumentOptions
+from imagereg.api.openapi import Description
 from imagereg.api.schemas import ImageBodies
 from imagereg.db.images import ImageRepository
 from imagereg.images.actions import Actions
@@ -75,6 +76,7 @@ class Services:
     versions: tuple[tuple[str, str], ...]
     import_methods: tuple[str, ...]
     schemas: Mapping[str, Mapping[str, Any]]
+    description: Description
     fields: frozenset[str] = FIELDS
 
 

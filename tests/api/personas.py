@@ -225,6 +225,7 @@ ASKS: Mapping[str, Ask] = {
     "* /versions": Ask(),
     "* /v2": Ask(),
     "GET /healthcheck": Ask(),
+    "GET /openapi.json": Ask(),
     "GET /v2/schemas/<path:name>": Ask(ids={"name": "image"}),
     "GET /v2/info/import": Ask(),
     "GET /v2/info/usage": Ask(),
@@ -314,7 +315,7 @@ _BUILT_IN = parse_table(
     """
     * /
       any      300 300 300 300 300 300 300 300 300
-    * /versions | GET /healthcheck | GET /v2/schemas/<path:name>
+    * /versions | GET /healthcheck | GET /openapi.json | GET /v2/schemas/<path:name>
       any      200 200 200 200 200 200 200 200 200
     GET /v2/info/import | GET /v2/info/usage | GET /v2/info/stores
       any      200 200 200 200 200 200 200 200 200
@@ -422,7 +423,7 @@ _ORIGIN = parse_table(
     """
     * /
       any      300 300 300 300 300 300 300 300 300
-    * /versions | GET /healthcheck | GET /v2/schemas/<path:name>
+    * /versions | GET /healthcheck | GET /openapi.json | GET /v2/schemas/<path:name>
       any      200 200 200 200 200 200 200 200 200
     GET /v2/info/import | GET /v2/info/usage | GET /v2/info/stores
       any      200 200 200 200 200 200 200 200 200

@@ -1,0 +1,237 @@
+"""What neither the table of routes nor a schema tells about an operation.
+
+Parameters of query and header, the statuses of success, and which schema a body and
+an answer have; by the name of the operation, which is that of its view.
+
+Source: contract api-images 1.6, 3, 10, 15, 16 and 24, api-metadefs 2 and 3.3.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from imagereg.api import list_query, task_query
+from imagereg.api.json_patch import V20, V21
+from imagereg.db.listing import SORT_KEYS
+from imagereg.db.metadefs import SORT_KEYS as NAMESPACE_SORT_KEYS
+from imagereg.model import MemberStatus, Status, TaskStatus, Visibility
+
+Document = dict[str, Any]
+
+JSON = "application/json"
+BYTES = "application/octet-stream"
+
+_TEXT: Document = {"type": "string"}
+_WHOLE: Document = {"type": "integer", "minimum": 0}
+_TRUTH: Document = {"type": "string", "enum": ["true", "false"]}
+_ANY: Document = {}
+
+
+def _query(name: str, schema: Document, description: str) -> Document:
+    return {"in": "query", "name": name, "schema": schema, "description": description}
+
+
+def _header(name: str, schema: Document, description: str) -> Document:
+    return {"in": "header", "name": name, "schema": schema, "description": description}
+
+
+def _choice(*values: str) -> Document:
+    return {"type": "string", "enum": [str(value) for value in values]}
+
+
+_LIMIT = _query("limit", _WHOLE, "Rows of the page at most")
+_MARKER = _query("marker", _TEXT, "The last row of the page before")
+_SORT_DIR = _query("sort_dir", _choice("asc", "desc"), "Direction of the order")
+
+_IMAGE_LIST = (
+    _LIMIT,
+    _MARKER,
+    _query("sort", _TEXT, "Keys and directions: `name:asc,size:desc`"),
+    _query("sort_key", _choice(*SORT_KEYS), "What to order by; may be repeated"),
+    _query("sort_dir", _choice("asc", "desc"), "Direction of the key in its place"),
+    _query("visibility", _choice(*Visibility, "all"), "Images of this visibility"),
+    _query("member_status", _choice(*MemberStatus, "all"), "Shared images as answered"),
+    _query("os_hidden", _TRUTH, "Hidden images instead of the others"),
+    _query("protected", _TRUTH, "Images that are safe from deletion, or not"),
+    _query("tag", _TEXT, "Images with this tag; may be repeated"),
+    *(
+        _query(name, _TEXT, "Images with this value, or `in:` one of a comma list")
+        for name in ("name", "id", "container_format", "disk_format")
+    ),
+    _query("status", _choice(*Status), "Images in this status"),
+    *(
+        _query(name, _TEXT, "Images with exactly this value")
+        for name in ("owner", "checksum", "os_hash_algo", "os_hash_value")
+    ),
+    *(
+        _query(name, _TEXT, "A time after an operator: `gte:2026-01-31T00:00:00Z`")
+        for name in ("created_at", "updated_at")
+    ),
+    *(
+        _query(f"{name}{bound}", {"type": "integer"}, "A number, or the end of a range")
+        for name in list_query.NUMBERS
+        for bound in ("", "_min", "_max")
+    ),
+)
+
+_TASK_LIST = (
+    _LIMIT,
+    _MARKER,
+    _SORT_DIR,
+    _query("sort_key", _choice(*task_query.SORT_KEYS), "What to order by"),
+    _query("status", _choice(*TaskStatus), "Tasks in this status"),
+    _query("type", _choice("import"), "Tasks of this kind"),
+    _query("owner", _TEXT, "Tasks of this project"),
+    _query("image_id", _TEXT, "Tasks that work on this image"),
+)
+
+_NAMESPACE_LIST = (
+    _LIMIT,
+    _MARKER,
+    _SORT_DIR,
+    _query("sort_key", _choice(*NAMESPACE_SORT_KEYS), "What to order by"),
+    _query("visibility", _choice("public", "private"), "Who may read them"),
+    _query("resource_types", _TEXT, "Associated with one of a comma list"),
+)
+
+#: Operation -> parameters beside those of its path.
+PARAMETERS: Mapping[str, tuple[Document, ...]] = {
+    "images.index": _IMAGE_LIST,
+    "tasks.index": _TASK_LIST,
+    "metadefs.index": _NAMESPACE_LIST,
+    "metadef_contents.objects": (
+        _query("limit", {"type": "integer", "minimum": 1}, "Checked, and ignored"),
+        _SORT_DIR,
+    ),
+    "metadef_contents.tags": (_LIMIT, _MARKER, _SORT_DIR),
+    "metadef_contents.show_property": (
+        _query("resource_type", _TEXT, "The type whose prefix the name has"),
+    ),
+    "metadef_contents.add_tags": (
+        _header("X-Openstack-Append", _TRUTH, "Keep the tags that are there"),
+    ),
+    "image_data.upload": (
+        _header("X-Image-Meta-Store", _TEXT, "The store to put the data in"),
+        _header("X-OpenStack-Image-Size", _WHOLE, "Size of the data in bytes"),
+    ),
+    "image_data.download": (
+        _header("Range", _TEXT, "One range of bytes: `bytes=0-99`"),
+        _header("If-Range", _TEXT, "The ETag that the range belongs to"),
+        _header("If-None-Match", _TEXT, "ETags of data that the client has"),
+        _query("prefer", _TEXT, "Stores to read from first, by comma"),
+    ),
+}
+
+#: Operation -> statuses of success, where its method's are not meant.
+SUCCESS: Mapping[str, tuple[int, ...]] = {
+    "discovery.choices": (300,),
+    "discovery.redirect": (302,),
+    "image_data.upload": (204,),
+    "image_data.download": (200, 204, 206, 304),
+    "actions.deactivate": (204,),
+    "actions.reactivate": (204,),
+    "members.add": (200,),
+    "tags.add": (204,),
+    "locations.add": (202,),
+    # Neither ever succeeds.
+    "tasks.create": (),
+    "tasks.delete": (405,),
+}
+
+#: Method -> statuses of success.
+USUAL: Mapping[str, tuple[int, ...]] = {
+    "*": (200,),
+    "GET": (200,),
+    "POST": (201,),
+    "PUT": (200,),
+    "PATCH": (200,),
+    "DELETE": (204,),
+}
+
+#: Operation -> statuses of refusal, beside those of every operation like it.
+REFUSALS: Mapping[str, tuple[int, ...]] = {
+    "image_data.upload": (410, 415, 503),
+    "image_data.download": (416, 503),
+    "images.update": (415,),
+    "images.delete": (503,),
+    "locations.remove": (503,),
+    "tags.add": (413,),
+}
+
+#: Operation -> media types of its body, and the schema of each.
+BODIES: Mapping[str, Mapping[str, str]] = {
+    "images.create": {JSON: "NewImage"},
+    "images.update": {V21: "Patch", V20: "OlderPatch"},
+    "image_data.upload": {BYTES: "Bytes"},
+    "members.add": {JSON: "NewMember"},
+    "members.update": {JSON: "Membership"},
+    "locations.add": {JSON: "NewLocation"},
+    "tasks.create": {JSON: "Anything"},
+    "metadefs.create": {JSON: "metadefs.namespace"},
+    "metadefs.replace": {JSON: "metadefs.namespace"},
+    "metadefs.associate": {JSON: "metadefs.resource_type"},
+    "metadef_contents.add_object": {JSON: "metadefs.object"},
+    "metadef_contents.replace_object": {JSON: "metadefs.object"},
+    "metadef_contents.add_property": {JSON: "metadefs.property"},
+    "metadef_contents.replace_property": {JSON: "metadefs.property"},
+    "metadef_contents.add_tags": {JSON: "NewTags"},
+    "metadef_contents.rename_tag": {JSON: "metadefs.tag"},
+}
+
+#: Operation -> schema of what a success answers, where there is one.
+ANSWERS: Mapping[str, str] = {
+    "images.index": "images",
+    "images.create": "image",
+    "images.show": "image",
+    "images.update": "image",
+    "members.index": "members",
+    "members.add": "member",
+    "members.show": "member",
+    "members.update": "member",
+    "tasks.index": "tasks",
+    "tasks.show": "task",
+    "metadefs.index": "metadefs.namespaces",
+    "metadefs.show": "metadefs.namespace",
+}
+
+
+def _operation(place: str, depth: str, value: Document | None) -> Document:
+    """Return the schema of one PATCH operation of the newer dialect."""
+    return {
+        "type": "object",
+        "required": ["op", "path", *(["value"] if value is not None else [])],
+        "properties": {
+            "op": {"enum": place.split()},
+            "path": {"type": "string", "pattern": depth},
+            **({"value": value} if value is not None else {}),
+        },
+    }
+
+
+_POINTER = "^/[^/~]+$"
+
+#: Schemas of bodies that are checked by hand.
+SCHEMAS: Mapping[str, Document] = {
+    "Bytes": {"type": "string", "format": "binary"},
+    "Anything": {"type": "object"},
+    "Patch": {
+        "type": "array",
+        "items": {
+            "anyOf": [
+                _operation("add replace", _POINTER, _ANY),
+                _operation("remove", _POINTER, None),
+            ]
+        },
+    },
+    "OlderPatch": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "add": {"type": "string", "pattern": _POINTER},
+                "replace": {"type": "string", "pattern": _POINTER},
+                "remove": {"type": "string", "pattern": _POINTER},
+                "value": _ANY,
+            },
+        },
+    },
+}

@@ -1,0 +1,160 @@
+"""The OpenAPI description says what the routes do.
+
+Source: contract api-images 3; the tables of `personas.py`.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imagereg.api import operations
+from imagereg.api.dispatch import Route
+from imagereg.api.openapi import has_body, operation_name, rebased, statuses
+from imagereg.api.routes import ROUTES
+from tests.api.personas import BUILT_IN, ORIGIN, key, requests_to
+from tests.registry import LocalRegistry
+from tests.wire import Document
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    made = LocalRegistry(tmp_path_factory.mktemp("described"))
+    answer = made.client({}).get("/openapi.json")
+    made.close()
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    return answer.json()
+
+
+def operation(described: Document, route: Route) -> Document:
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.path)
+    method = "get" if route.method == "*" else route.method.lower()
+    found: Document = described["paths"][path][method]
+    return found
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=key)
+def test_every_route_is_described_with_its_policy(
+    described: Document, route: Route
+) -> None:
+    found = operation(described, route)
+
+    parts = [each["name"] for each in found["parameters"] if each["in"] == "path"]
+    assert found["x-policy"] == route.action
+    assert found.get("x-policy-before", []) == [str(each) for each in route.before]
+    assert parts == re.findall(r"<(?:\w+:)?(\w+)>", route.path)
+    assert ("requestBody" in found) == has_body(route)
+    assert found["summary"]
+
+
+def test_nothing_else_is_described(described: Document) -> None:
+    found = [each for path in described["paths"].values() for each in path.values()]
+    names = {each["operationId"] for each in found}
+
+    assert len(found) == len(names) == len(ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=key)
+def test_a_body_is_described_by_what_checks_it(route: Route) -> None:
+    assert (operation_name(route) in operations.BODIES) == has_body(route)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        operations.PARAMETERS,
+        operations.SUCCESS,
+        operations.REFUSALS,
+        operations.BODIES,
+        operations.ANSWERS,
+    ],
+)
+def test_facts_are_about_operations_that_exist(facts: dict[str, object]) -> None:
+    assert facts.keys() <= {operation_name(route) for route in ROUTES}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=key)
+def test_every_answer_to_a_persona_is_described(route: Route) -> None:
+    given = {
+        status
+        for table in (BUILT_IN, ORIGIN)
+        for request in requests_to(route)
+        for row in table[request].values()
+        for status in row.values()
+    }
+
+    assert given <= set(statuses(route))
+
+
+def test_every_reference_leads_somewhere(described: Document) -> None:
+    for reference in references(described):
+        found: Any = described
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+
+        assert isinstance(found, dict), reference
+
+
+def references(value: object) -> Iterator[str]:
+    """Yield every reference in part of a document."""
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+def test_references_of_a_schema_point_into_its_component() -> None:
+    schema = {"items": [{"$ref": "#/definitions/x"}], "$ref": "#/definitions/y"}
+
+    assert rebased(schema, "thing") == {
+        "items": [{"$ref": "#/components/schemas/thing/definitions/x"}],
+        "$ref": "#/components/schemas/thing/definitions/y",
+    }
+
+
+def test_the_body_of_a_new_image_is_that_of_its_schema(described: Document) -> None:
+    image = described["components"]["schemas"]["NewImage"]
+
+    assert image["properties"]["min_disk"] == {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 2**31 - 1,
+    }
+    assert image["properties"]["name"] == {"type": ["string", "null"], "maxLength": 255}
+    assert image["properties"]["visibility"]["enum"] == [
+        *("public", "community", "shared", "private")
+    ]
+    assert image["properties"]["tags"]["items"] == {"type": "string", "maxLength": 255}
+    assert image["additionalProperties"] == {"type": "string"}
+
+
+def test_the_formats_are_those_of_the_settings(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    config = {"image_format": {"disk_formats": "raw,lace"}}
+    made = LocalRegistry(tmp_path_factory.mktemp("formats"), config)
+
+    document = made.client({}).get("/openapi.json").json()
+    made.close()
+
+    image = document["components"]["schemas"]["NewImage"]
+    assert image["properties"]["disk_format"]["enum"] == ["raw", "lace", None]
+
+
+def test_who_does_not_ask_does_not_pay() -> None:
+    program = "import sys, imagereg.app; print('apispec' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    assert json.loads(done.stdout.lower()) is False
