@@ -76,10 +76,16 @@ class Runner:
         self._lock = threading.Lock()
         self._running: dict[str, Job] = {}
         self._beaten = self._purged = 0.0
+        self._is_stopped = False
 
     def start(self) -> None:
         """Start the threads; called in each process after it forked."""
         threading.Thread(target=self._dispatch, name="jobs", daemon=True).start()
+
+    def stop(self) -> None:
+        """Take up no more jobs; those that run may end."""
+        self._is_stopped = True
+        self._wanted.set()
 
     def run_pending(self) -> int:
         """Run what waits or was left behind, in this thread; say how many jobs."""
@@ -90,7 +96,7 @@ class Runner:
         return done
 
     def _dispatch(self) -> None:
-        while True:
+        while not self._is_stopped:
             try:
                 self._keep()
                 while len(self._running) < self._queue.threads:
