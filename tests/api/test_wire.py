@@ -184,6 +184,10 @@ def test_a_method_without_a_route_is_refused_with_a_list(
 
     answer = registry.admin.request(method, path)
 
+    if path.endswith(("/info/usage", f"{ABSENT}/tasks")):
+        assert answer.status == 404  # As the reference has it: contract 1.2.
+        return
+    methods -= {"GET"} if path.endswith("/locations") else set()
     assert answer.status == 405
     assert answer.headers["allow"] == ", ".join(sorted(methods))
     assert (answer.body == b"") is (method == "HEAD")
