@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from flask import Flask
@@ -72,12 +73,85 @@ class Registry:
     jobs: Runner
 
 
+@dataclass(frozen=True)
+class _Ground:
+    """What the parts stand on.
+
+    Attributes:
+        table: limits by project, or None.
+        wanted: set when a job is waiting.
+    """
+
+    settings: Settings
+    gate: Gate
+    stores: StoreCatalog
+    authenticator: Authenticator
+    engine: Engine
+    table: LimitTable | None
+    wanted: threading.Event
+
+    @cached_property
+    def images(self) -> ImageRepository:
+        """Image records."""
+        return ImageRepository(self.engine)
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        """Limits of projects."""
+        storage = self.settings.default.user_storage_quota
+        return Quotas(UsageRepository(self.engine), self.table, storage)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Limits of images."""
+        base = self.settings.default
+        return Limits(
+            tags=base.image_tag_quota,
+            properties=base.image_property_quota,
+            members=base.image_member_quota,
+            size_bytes=base.image_size_cap,
+            locations=base.image_location_quota,
+        )
+
+    @cached_property
+    def removal(self) -> Removal:
+        """What removes bytes that nothing refers to."""
+        return Removal(self.images, self.stores)
+
+    @cached_property
+    def locations(self) -> Locations:
+        """What changes where the bytes lie."""
+        base = self.settings.default
+        rules = LocationRules(
+            images=self.images,
+            stores=self.stores,
+            limits=self.limits,
+            hash_algorithm=base.hashing_algorithm,
+            several_stores=self.settings.multi_store,
+        )
+        editable = base.show_multiple_locations
+        return Locations(rules, self.images, self.removal, editable=editable)
+
+
 def create_app(settings: Settings) -> Registry:
     """Put a registry together from its settings; the database is made or migrated.
 
     Raises:
         ConfigurationError: with every fault that the parts find.
     """
+    ground = _ground(settings)
+    services = _services(ground)
+    app = bind(ROUTES, services)
+    app.wsgi_app = Negotiation(  # type: ignore[method-assign] # as Flask's documentation does it
+        app.wsgi_app, [name for name, _ in services.versions]
+    )
+    uploads = UploadRepository(ground.engine)
+    recovery = Recovery(uploads, ground.stores, ground.removal, worker_name)
+    return Registry(app, recovery, ground.engine, _runner(ground))
+
+
+def _ground(settings: Settings) -> _Ground:
+    """Open what the parts stand on; all faults are told at once."""
     faults: list[str] = []
     gate = _collect(faults, lambda: _gate(settings))
     stores = _collect(faults, lambda: StoreCatalog.from_settings(settings))
@@ -88,38 +162,30 @@ def create_app(settings: Settings) -> Registry:
     if faults or not (gate and stores and authenticator and engine):
         raise ConfigurationError(faults)
     wanted = threading.Event()
-    services = _services(settings, gate, authenticator, stores, engine, table, wanted)
-    app = bind(ROUTES, services)
-    app.wsgi_app = Negotiation(  # type: ignore[method-assign] # as Flask's documentation does it
-        app.wsgi_app, [name for name, _ in services.versions]
-    )
-    removal = Removal(ImageRepository(engine), stores)
-    recovery = Recovery(UploadRepository(engine), stores, removal, worker_name)
-    return Registry(app, recovery, engine, _runner(settings, services, engine, wanted))
+    return _Ground(settings, gate, stores, authenticator, engine, table, wanted)
 
 
-def _runner(
-    settings: Settings, services: Services, engine: Engine, wanted: threading.Event
-) -> Runner:
-    """Return what works off the queue; setting ``wanted`` wakes it."""
+def _runner(ground: _Ground) -> Runner:
+    """Return what works off the queue; setting ``ground.wanted`` wakes it."""
+    settings = ground.settings
     base, executor = settings.default, settings.taskflow_executor
-    jobs = JobRepository(engine, settings.task.task_time_to_live * 3600)
+    jobs = JobRepository(ground.engine, settings.task.task_time_to_live * 3600)
     import_location = LocationImport(
         jobs=jobs,
-        images=services.images,
-        rules=services.locations.rules,
-        quotas=services.quotas,
+        images=ground.images,
+        rules=ground.locations.rules,
+        quotas=ground.quotas,
         reads=base.do_secure_hash,
         tries=base.http_retries,
     )
     queue = Queue(
         jobs=jobs,
-        tasks=TaskRepository(engine),
+        tasks=TaskRepository(ground.engine),
         kinds={TaskType.LOCATION_IMPORT: import_location},
         worker=worker_name,
         threads=executor.max_workers if executor.engine_mode == "parallel" else 1,
     )
-    return Runner(queue, wanted)
+    return Runner(queue, ground.wanted)
 
 
 def _collect(faults: list[str], make: Callable[[], Part]) -> Part | None:
@@ -190,89 +256,74 @@ def _engine(settings: Settings) -> Engine:
     return engine
 
 
-def _services(
-    settings: Settings,
-    gate: Gate,
-    authenticator: Authenticator,
-    stores: StoreCatalog,
-    engine: Engine,
-    table: LimitTable | None,
-    wanted: threading.Event,
-) -> Services:
+def _services(ground: _Ground) -> Services:
+    settings, images, engine = ground.settings, ground.images, ground.engine
     base, formats = settings.default, settings.image_format
-    images, uploads = ImageRepository(engine), UploadRepository(engine)
-    limits = Limits(
-        tags=base.image_tag_quota,
-        properties=base.image_property_quota,
-        members=base.image_member_quota,
-        size_bytes=base.image_size_cap,
-        locations=base.image_location_quota,
-    )
-    quotas = Quotas(UsageRepository(engine), table, base.user_storage_quota)
-    rules = FormatRules(
-        require_match=formats.require_image_format_match,
-        vmdk_allowed_types=formats.vmdk_allowed_types,
-        gpt_nonfatal=formats.gpt_safety_checks_nonfatal,
-    )
-    removal = Removal(images, stores)
-    location_rules = LocationRules(
-        images=images,
-        stores=stores,
-        limits=limits,
-        hash_algorithm=base.hashing_algorithm,
-        several_stores=settings.multi_store,
-    )
-    locations = Locations(
-        location_rules, images, removal, editable=base.show_multiple_locations
-    )
     schema = image_schema(formats.disk_formats, formats.container_formats)
     documents = schema_documents(formats.disk_formats, formats.container_formats)
+    cache = base.image_cache_dir is not None
     return Services(
-        authenticator=authenticator,
-        gate=gate,
+        authenticator=ground.authenticator,
+        gate=ground.gate,
         images=images,
         catalog=Catalog(images),
-        metadata=Metadata(images, limits, quotas, removal, locations),
-        data=ImageData(
-            images=images,
-            uploads=uploads,
-            stores=stores,
-            limits=limits,
-            quotas=quotas,
-            formats=rules,
-            hash_algorithm=base.hashing_algorithm,
-            worker=worker_name,
-            several_stores=settings.multi_store,
+        metadata=Metadata(
+            images, ground.limits, ground.quotas, ground.removal, ground.locations
         ),
-        tags=Tags(images, limits),
-        members=Members(MemberRepository(engine), limits),
+        data=_data(ground),
+        tags=Tags(images, ground.limits),
+        members=Members(MemberRepository(engine), ground.limits),
         actions=Actions(images),
-        locations=locations,
-        tasks=Tasks(
-            tasks=TaskRepository(engine),
-            stores=stores,
-            url_filter=URLFilter(settings.import_filtering_opts),
-            wake=wanted.set,
-        ),
+        locations=ground.locations,
+        tasks=_tasks(ground),
         metadefs=Namespaces(NamespaceRepository(engine)),
-        quotas=quotas,
+        quotas=ground.quotas,
         bodies=ImageBodies(schema),
-        options=DocumentOptions(
-            direct_url=base.show_image_direct_url,
-            locations=base.show_multiple_locations,
-            weights={store.id: store.weight for store in stores}
-            if settings.multi_store
-            else {},
-        ),
+        options=_document_options(ground),
         max_body_bytes=settings.oslo_middleware.max_request_body_size,
         max_request_id=base.max_request_id_length,
         page_default=base.limit_param_default,
         page_max=base.api_limit_max,
         public_endpoint=base.public_endpoint,
-        versions=advertised(
-            cache=base.image_cache_dir is not None, several_stores=settings.multi_store
-        ),
+        versions=advertised(cache=cache, several_stores=settings.multi_store),
         import_methods=base.enabled_import_methods,
         schemas=documents,
         description=Description(ROUTES, schema, documents),
+    )
+
+
+def _data(ground: _Ground) -> ImageData:
+    formats = ground.settings.image_format
+    return ImageData(
+        images=ground.images,
+        uploads=UploadRepository(ground.engine),
+        stores=ground.stores,
+        limits=ground.limits,
+        quotas=ground.quotas,
+        formats=FormatRules(
+            require_match=formats.require_image_format_match,
+            vmdk_allowed_types=formats.vmdk_allowed_types,
+            gpt_nonfatal=formats.gpt_safety_checks_nonfatal,
+        ),
+        hash_algorithm=ground.settings.default.hashing_algorithm,
+        worker=worker_name,
+        several_stores=ground.settings.multi_store,
+    )
+
+
+def _tasks(ground: _Ground) -> Tasks:
+    return Tasks(
+        tasks=TaskRepository(ground.engine),
+        stores=ground.stores,
+        url_filter=URLFilter(ground.settings.import_filtering_opts),
+        wake=ground.wanted.set,
+    )
+
+
+def _document_options(ground: _Ground) -> DocumentOptions:
+    base, several = ground.settings.default, ground.settings.multi_store
+    return DocumentOptions(
+        direct_url=base.show_image_direct_url,
+        locations=base.show_multiple_locations,
+        weights={store.id: store.weight for store in ground.stores} if several else {},
     )
