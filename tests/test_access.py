@@ -11,7 +11,14 @@ import pytest
 
 from imagereg.access import Gate, Grant
 from imagereg.approved import Changes
-from imagereg.errors import ActionDenied, Forbidden, NotOwner, PropertyReserved
+from imagereg.errors import (
+    ActionDenied,
+    Forbidden,
+    ImageNotFound,
+    NotOwner,
+    PropertyReserved,
+)
+from imagereg.metadef_model import Namespace
 from imagereg.model import (
     Caller,
     Image,
@@ -198,3 +205,29 @@ def test_each_operation_on_a_property_is_asked_for(tmp_path: Path) -> None:
         found.approve(
             Changes({}, {}, frozenset(), None, (*rights, (Operation.UPDATE, "a")))
         )
+
+
+def test_a_rule_that_asks_elsewhere_is_asked_for_each_image(tmp_path: Path) -> None:
+    rule = "role:reader or http://127.0.0.1:1/never-asked"
+    door = gate(tmp_path, {"get_image": rule})
+    listing = door.authorize(CALLER, (Action.DISCOVER,), NoTarget())
+
+    assert len(list(listing.views([(IMAGE, None), (IMAGE, None)]))) == 2
+
+
+@pytest.mark.parametrize(("rule", "listed"), [("", True), ("!", False)])
+def test_a_namespace_is_listed_to_whom_its_rule_admits(
+    tmp_path: Path, rule: str, listed: bool
+) -> None:
+    door = gate(tmp_path, {"get_metadef_namespace": rule})
+    listing = door.authorize(CALLER, (Action.DISCOVER,), NoTarget())
+
+    assert listing.may_list(Namespace("id", "name", 0, 0, owner="p")) is listed
+
+
+def test_a_grant_is_renewed_by_asking_everything_anew(tmp_path: Path) -> None:
+    found = grant(gate(tmp_path, {}))
+
+    assert found.renew(StoredImage(IMAGE)) == found
+    with pytest.raises(ImageNotFound):
+        found.renew(StoredImage(Image("id", 0, 0, owner="q")))
