@@ -88,10 +88,14 @@ class TrustedHeaders:
         raise Unauthenticated("no confirmed identity")
 
     def _trusts(self, peer: str | None) -> bool:
-        if peer is None:
+        try:
+            address = ip_address(peer or "")
+        except ValueError:
+            # A peer without an address, such as one on a local socket.
             return False
-        address = ip_address(peer)
-        return any(address in network for network in self._networks)
+        # A listener for both families sees IPv4 peers as mapped addresses.
+        known = getattr(address, "ipv4_mapped", None) or address
+        return any(known in network for network in self._networks)
 
 
 def request_id(request: Request, longest: int) -> str:
