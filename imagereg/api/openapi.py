@@ -39,6 +39,8 @@ _PARTS = re.compile(r"<(?:\w+:)?(\w+)>")
 #: Methods whose requests have a body, unless the route refuses it.
 _WRITING = ("POST", "PUT", "PATCH")
 
+_STORABLE: Document = {"type": "string", "pattern": operations.STORABLE}
+
 
 class Description:
     """The OpenAPI document of one registry, made when somebody first asks."""
@@ -86,11 +88,13 @@ class Description:
                 operations={_method(route): self._operation(route)},
             )
         described: Document = spec.to_dict()
+        schemas = described["components"]["schemas"]
         # A client may set any property of its own beside the fields.
-        image = described["components"]["schemas"]["NewImage"]
-        image["additionalProperties"] = {"type": "string"}
+        schemas["NewImage"]["additionalProperties"] = _STORABLE
+        fields = schemas["NewImage"]["properties"]
         # Python's anchors mean nothing in the dialect of JSON Schema.
-        image["properties"]["id"]["pattern"] = f"^{UUID.pattern}$"
+        fields["id"]["pattern"] = f"^{UUID.pattern}$"
+        schemas["Patch"] = operations.patch(name for name in fields if name != "id")
         return described
 
     def _checked(self) -> Mapping[str, Schema]:
@@ -213,10 +217,11 @@ def _teach(plugin: "MarshmallowPlugin") -> None:
 
 def _bounds(converter: object, field: object, **options: object) -> Document:
     """Return the limits of one of our own fields; apispec asks for each field."""
-    if isinstance(field, Text) and field.longest is not None:
-        return {"maxLength": field.longest}
+    if isinstance(field, Text):
+        longest = {} if field.longest is None else {"maxLength": field.longest}
+        return {"pattern": operations.STORABLE, **longest}
     if isinstance(field, Whole):
         return {"minimum": 0, "maximum": LARGEST}
     if isinstance(field, TagList):
-        return {"items": {"type": "string", "maxLength": NAME_LENGTH}}
+        return {"items": {**_STORABLE, "maxLength": NAME_LENGTH}}
     return {}

@@ -6,7 +6,7 @@ an answer have; by the name of the operation, which is that of its view.
 Source: contract api-images 1.6, 3, 10, 15, 16 and 24, api-metadefs 2 and 3.3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagereg.api import list_query, task_query
@@ -20,10 +20,17 @@ Document = dict[str, Any]
 JSON = "application/json"
 BYTES = "application/octet-stream"
 
+#: What every database can store: no NUL, nothing beyond the basic plane.
+STORABLE = "^[\\u0001-\\uD7FF\\uE000-\\uFFFF]*$"
+
+_TIME = (
+    "(gte?|lte?|n?eq):(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+    "T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z"
+)
+
 _TEXT: Document = {"type": "string"}
 _WHOLE: Document = {"type": "integer", "minimum": 0}
 _TRUTH: Document = {"type": "string", "enum": ["true", "false"]}
-_ANY: Document = {}
 
 
 def _query(name: str, schema: Document, description: str) -> Document:
@@ -38,6 +45,19 @@ def _choice(*values: str) -> Document:
     return {"type": "string", "enum": [str(value) for value in values]}
 
 
+def _pattern(pattern: str) -> Document:
+    return {"type": "string", "pattern": pattern}
+
+
+def _listed(*keys: str) -> Document:
+    """Return the schema of a comma list of keys with directions."""
+    one = f"({'|'.join(keys)}):(asc|desc)"
+    return _pattern(f"^{one}(,{one})*$")
+
+
+#: A colon would end the name of an operator.
+_PLAIN = _pattern("^((eq|in):)?[a-z0-9 -]*$")
+
 _LIMIT = _query("limit", _WHOLE, "Rows of the page at most")
 _MARKER = _query("marker", _TEXT, "The last row of the page before")
 _SORT_DIR = _query("sort_dir", _choice("asc", "desc"), "Direction of the order")
@@ -45,7 +65,7 @@ _SORT_DIR = _query("sort_dir", _choice("asc", "desc"), "Direction of the order")
 _IMAGE_LIST = (
     _LIMIT,
     _MARKER,
-    _query("sort", _TEXT, "Keys and directions: `name:asc,size:desc`"),
+    _query("sort", _listed(*SORT_KEYS), "Keys and directions: `name:asc,size:desc`"),
     _query("sort_key", _choice(*SORT_KEYS), "What to order by; may be repeated"),
     _query("sort_dir", _choice("asc", "desc"), "Direction of the key in its place"),
     _query("visibility", _choice(*Visibility, "all"), "Images of this visibility"),
@@ -54,7 +74,7 @@ _IMAGE_LIST = (
     _query("protected", _TRUTH, "Images that are safe from deletion, or not"),
     _query("tag", _TEXT, "Images with this tag; may be repeated"),
     *(
-        _query(name, _TEXT, "Images with this value, or `in:` one of a comma list")
+        _query(name, _PLAIN, "Images with this value, or `in:` one of a comma list")
         for name in ("name", "id", "container_format", "disk_format")
     ),
     _query("status", _choice(*Status), "Images in this status"),
@@ -63,7 +83,11 @@ _IMAGE_LIST = (
         for name in ("owner", "checksum", "os_hash_algo", "os_hash_value")
     ),
     *(
-        _query(name, _TEXT, "A time after an operator: `gte:2026-01-31T00:00:00Z`")
+        _query(
+            name,
+            _pattern(f"^{_TIME}$"),
+            "A time after an operator: `gte:2026-01-31T00:00:00Z`",
+        )
         for name in ("created_at", "updated_at")
     ),
     *(
@@ -75,7 +99,7 @@ _IMAGE_LIST = (
 
 _TASK_LIST = (
     _LIMIT,
-    _MARKER,
+    _query("marker", {**_TEXT, "format": "uuid"}, "The last task of the page before"),
     _SORT_DIR,
     _query("sort_key", _choice(*task_query.SORT_KEYS), "What to order by"),
     _query("status", _choice(*TaskStatus), "Tasks in this status"),
@@ -194,43 +218,62 @@ ANSWERS: Mapping[str, str] = {
 }
 
 
-def _operation(place: str, depth: str, value: Document | None) -> Document:
-    """Return the schema of one PATCH operation of the newer dialect."""
+_NAME = "([^/~]|~0|~1)+"
+
+#: What a client may call a property of its own, as a pointer.
+_POINTER = _pattern(f"^/{_NAME}$")
+
+
+def patch_operation(path: Document, value: Document) -> Document:
+    """Return the schema of an operation of the newer dialect that writes a value."""
     return {
         "type": "object",
-        "required": ["op", "path", *(["value"] if value is not None else [])],
+        "required": ["op", "path", "value"],
         "properties": {
-            "op": {"enum": place.split()},
-            "path": {"type": "string", "pattern": depth},
-            **({"value": value} if value is not None else {}),
+            "op": {"enum": ["add", "replace"]},
+            "path": path,
+            "value": value,
         },
     }
 
 
-_POINTER = "^/[^/~]+$"
+def patch(fields: Iterable[str]) -> Document:
+    """Return the schema of a PATCH of the fields of `NewImage`, and of properties."""
+    return {
+        "type": "array",
+        "items": {
+            "anyOf": [
+                *(
+                    patch_operation(
+                        {"const": f"/{name}"},
+                        {"$ref": f"#/components/schemas/NewImage/properties/{name}"},
+                    )
+                    for name in fields
+                ),
+                patch_operation(_POINTER, {"type": "string", "pattern": STORABLE}),
+                {
+                    "type": "object",
+                    "required": ["op", "path"],
+                    "properties": {"op": {"const": "remove"}, "path": _POINTER},
+                },
+            ]
+        },
+    }
+
 
 #: Schemas of bodies that are checked by hand.
 SCHEMAS: Mapping[str, Document] = {
     "Bytes": {"type": "string", "format": "binary"},
     "Anything": {"type": "object"},
-    "Patch": {
-        "type": "array",
-        "items": {
-            "anyOf": [
-                _operation("add replace", _POINTER, _ANY),
-                _operation("remove", _POINTER, None),
-            ]
-        },
-    },
     "OlderPatch": {
         "type": "array",
         "items": {
             "type": "object",
             "properties": {
-                "add": {"type": "string", "pattern": _POINTER},
-                "replace": {"type": "string", "pattern": _POINTER},
-                "remove": {"type": "string", "pattern": _POINTER},
-                "value": _ANY,
+                "add": _POINTER,
+                "replace": _POINTER,
+                "remove": _POINTER,
+                "value": {},
             },
         },
     },

@@ -251,7 +251,9 @@ class MemberBody(Schema):
 
         unknown = EXCLUDE
 
-    member = fields.Raw(required=True, allow_none=False)
+    member = fields.Raw(
+        required=True, allow_none=False, metadata={"type": ["string", "integer"]}
+    )
 
 
 class MembershipBody(Schema):

@@ -31,6 +31,9 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Document:
     return answer.json()
 
 
+TEXT = {"type": "string", "pattern": operations.STORABLE, "maxLength": 255}
+
+
 def operation(described: Document, route: Route) -> Document:
     path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.path)
     method = "get" if route.method == "*" else route.method.lower()
@@ -129,12 +132,42 @@ def test_the_body_of_a_new_image_is_that_of_its_schema(described: Document) -> N
         "minimum": 0,
         "maximum": 2**31 - 1,
     }
-    assert image["properties"]["name"] == {"type": ["string", "null"], "maxLength": 255}
+    assert image["properties"]["name"] == {**TEXT, "type": ["string", "null"]}
     assert image["properties"]["visibility"]["enum"] == [
         *("public", "community", "shared", "private")
     ]
-    assert image["properties"]["tags"]["items"] == {"type": "string", "maxLength": 255}
-    assert image["additionalProperties"] == {"type": "string"}
+    assert image["properties"]["tags"]["items"] == TEXT
+    assert image["additionalProperties"]["type"] == "string"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("", True),
+        ("größe\n", True),
+        ("\uffff", True),
+        ("a\0b", False),
+        ("\U0001f600", False),
+    ],
+)
+def test_texts_are_what_every_database_can_store(text: str, fits: bool) -> None:
+    assert bool(re.search(operations.STORABLE, text)) is fits
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"), [("/name", ["string", "null"]), ("/min_disk", "integer")]
+)
+def test_a_patch_takes_what_a_field_takes(
+    described: Document, field: str, kind: object
+) -> None:
+    schemas = described["components"]["schemas"]
+    values = {
+        each["properties"]["path"].get("const"): each["properties"].get("value")
+        for each in schemas["Patch"]["items"]["anyOf"]
+    }
+
+    name = values[field]["$ref"].rpartition("/")[2]
+    assert schemas["NewImage"]["properties"][name]["type"] == kind
 
 
 def test_the_formats_are_those_of_the_settings(

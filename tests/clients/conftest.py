@@ -1,64 +1,22 @@
-"""The unmodified clients, in an environment of their own, and a server for them.
+"""The unmodified clients, in an environment of their own, and a server for them."""
 
-They are kept out of the project's environment so that their dependencies can
-neither hold back nor prop up those of imagereg.  Whatever cannot be had fails the
-tests: a client that was not run has not been served.
-"""
-
-import fcntl
-import hashlib
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.environments import programs_of, run
 from tests.server import Server
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
-def run(*command: str | Path) -> None:
-    """Run a step of the set-up, and fail with everything it wrote."""
-    done = subprocess.run(
-        command,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
-
-
-def environment_folder() -> Path:
-    """Return where the clients belong, which changes with what they consist of."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    contents = REQUIREMENTS.read_bytes() + sys.version.encode()
-    name = f"clients-{hashlib.sha256(contents).hexdigest()[:12]}"
-    return cache / "imagereg-tests" / name
-
-
 @pytest.fixture(scope="session")
 def programs() -> Path:
-    """Return the folder of the clients' programs, installed on first use."""
-    folder = environment_folder()
-    complete = folder / "complete"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Two test runs that start together must not build one environment at once.
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not complete.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            run(sys.executable, "-m", "venv", folder)
-            pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet")
-            run(*pip, "--upgrade", "pip")
-            run(*pip, "--requirement", REQUIREMENTS)
-            complete.touch()
-    return folder / "bin"
+    """Return the folder of the clients' programs."""
+    return programs_of(REQUIREMENTS)
 
 
 @pytest.fixture(scope="session")

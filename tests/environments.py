@@ -1,0 +1,53 @@
+"""Python environments of their own, for programs that tests run and do not import.
+
+They are kept out of the project's environment so that their dependencies can
+neither hold back nor prop up those of imagereg.  Whatever cannot be had fails the
+tests: a client that was not run has not been served.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run(*command: str | Path) -> None:
+    """Run a step of the set-up, and fail with everything it wrote."""
+    done = subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}"
+
+
+def programs_of(requirements: Path) -> Path:
+    """Return the folder of the programs that a file names, installed on first use."""
+    folder = _folder(requirements)
+    complete = folder / "complete"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Two test runs that start together must not build one environment at once.
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            run(sys.executable, "-m", "venv", folder)
+            pip = (folder / "bin" / "python", "-m", "pip", "install", "--quiet")
+            run(*pip, "--upgrade", "pip")
+            run(*pip, "--requirement", requirements)
+            complete.touch()
+    return folder / "bin"
+
+
+def _folder(requirements: Path) -> Path:
+    """Return where the programs belong, which changes with what they consist of."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    contents = requirements.read_bytes() + sys.version.encode()
+    name = f"{requirements.parent.name}-{hashlib.sha256(contents).hexdigest()[:12]}"
+    return cache / "imagereg-tests" / name
