@@ -82,7 +82,7 @@ def test_a_flavor_that_is_not_there_stops_the_start(make: Make) -> None:
         make({"paste_deploy": {"flavor": "keystone"}})
 
 
-@pytest.mark.parametrize("peer", ["192.0.2.1", "127.0.0.2", "::ffff:127.0.0.1", "::2"])
+@pytest.mark.parametrize("peer", ["192.0.2.1", "127.0.0.2", "::ffff:192.0.2.1", "::2"])
 def test_a_peer_that_is_not_trusted_is_nobody(
     registry: LocalRegistry, peer: str
 ) -> None:
@@ -93,6 +93,12 @@ def test_a_peer_that_is_not_trusted_is_nobody(
     assert stranger.get("/v2/images").status == 401
     assert stranger.request("GET", "/v2/images", headers=forwarded).status == 401
     assert stranger.get("/").status == 300
+
+
+def test_a_mapped_address_is_the_address_that_it_maps(registry: LocalRegistry) -> None:
+    front_end = LocalClient(registry.registry.app, ADMIN, "::ffff:127.0.0.1")
+
+    assert front_end.get("/v2/images").status == 200
 
 
 def test_a_network_of_front_ends_can_be_trusted(make: Make) -> None:

@@ -29,8 +29,6 @@ AMBIGUOUS = {
     "daemon",
     "image_cache_dir",
     "interface",
-    "engine_mode",
-    "max_workers",
     "metrics",
     "password",
     "project_domain_id",
