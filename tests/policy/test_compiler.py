@@ -139,7 +139,12 @@ CREDENTIALS = {
     "is_admin": True,
     "roles": frozenset({"member"}),
     "level": 5,
-    "token": {"user": {"id": "u"}, "projects": [{"id": "p"}, {}, {"id": "q"}]},
+    "code": "5",
+    "token": {
+        "level": 7,
+        "user": {"id": "u"},
+        "projects": [{"id": "p"}, {}, {"id": "q"}],
+    },
 }
 
 
@@ -157,11 +162,13 @@ CREDENTIALS = {
         ("is_admin:1", {}, False),
         ("level:%(min)s", {"min": 5}, True),
         ("user_id:%(number)s", {"number": 5}, False),
+        ("code:%(number)s", {"number": 5}, True),
         ("roles:member", {}, True),
         ("roles:Member", {}, False),
         ("roles:%(role)s", {"role": "member"}, True),
         ("token.user.id:%(owner)s", {"owner": "u"}, True),
         ("token.gone.id:%(owner)s", {"owner": "u"}, False),
+        ("token.level:%(level)s", {"level": 7}, True),
         ("token.projects.id:q", {}, True),
         ("token.projects.id:r", {}, False),
         ("user_id:%(a.b)s", {"a.b": "u"}, True),
@@ -182,13 +189,15 @@ def test_credentials_are_found_by_their_path(
         "roles.foo:x",
         "user_id:%(name)d",
         "role:%(name)c",
+        "role:%(large)c",  # beyond the last character
+        "user_id:%(huge)d",  # more digits than Python writes
         "http://nobody.set/this/up",
     ],
 )
 def test_what_cannot_be_judged_refuses_under_not_as_well(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    target = {"name": "long"}
+    target = {"name": "long", "large": 1 << 40, "huge": 1 << 20_000}
 
     with caplog.at_level(logging.WARNING):
         answers = (
@@ -198,6 +207,25 @@ def test_what_cannot_be_judged_refuses_under_not_as_well(
 
     assert answers == (False, False)
     assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("user_id.foo:x", "no `foo` within a str"),
+        ("user_id:%(name)d", "`%(name)d` does not suit: %d format"),
+        ("role:admin", "roles are a list, not a str"),
+        ("http://host/%(gone)s", "the target lacks a field of `http://host/%(gone)s`"),
+        ("http://host/", "`http://host/` cannot be asked"),
+    ],
+)
+def test_the_log_says_why_a_rule_cannot_be_judged(
+    text: str, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    allows(text, {"user_id": "u", "roles": "admin"}, {"name": "long"})
+
+    (message,) = caplog.messages
+    assert message.startswith(f"rule it cannot be judged: {why}")
 
 
 def test_only_the_fields_that_a_rule_reads_are_asked_of_a_target() -> None:
@@ -217,6 +245,27 @@ def test_a_server_is_asked_about_the_rule_that_is_enforced(
 
     assert rules.decide({}, "show", {"id": "i"}).allowed is allowed
     assert remote.questions == [("http://host/i", "show")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not http://host/%(id)s",
+        "http://host/%(id)s and @",
+        "@ and http://host/%(id)s",
+        "@ and @ and http://host/%(id)s",
+        "http://host/%(id)s or !",
+        "! or http://host/%(id)s",
+        "! or ! or http://host/%(id)s",
+    ],
+)
+def test_operators_hand_on_the_question(text: str) -> None:
+    remote = Answers()
+    rules = RuleSet.from_texts({"it": text}, remote=remote)
+
+    rules.decide({}, "it", {"id": "i"})
+
+    assert remote.questions == [("http://host/i", "it")]
 
 
 def test_no_answer_refuses_under_not_as_well() -> None:

@@ -44,6 +44,8 @@ from imagereg.policy.language import MAX_DEPTH, canonical, parse, parse_list, pa
         ("http://host/%(id)s", "http://host/%(id)s"),
         ("'x':%(y)s", "'x':%(y)s"),
         ("('a':'b')", "'a':'b'"),
+        ("a-b.c:%(d)s", "a-b.c:%(d)s"),
+        ("X:x", "X:x"),
     ],
 )
 def test_a_rule_is_read_by_precedence(text: str, expected: str) -> None:
@@ -88,11 +90,16 @@ def test_the_kind_of_a_leaf_is_told_by_its_left_side(text: str, kind: type) -> N
         ("role:a role:b", "expected `and` or `or` before `role:b`"),
         ("foo", "no colon"),
         ('"foo"', "quoted"),
+        ("''", "quoted"),
+        ("'", "no colon"),
         ("'a':'b'", "quoted"),
         ("'a b':%(x)s", "no colon"),
         ("class:x", "broken kind"),
         ("1x:y", "broken kind"),
         ("$a:b", "broken kind"),
+        ("a$:b", "broken kind"),
+        pytest.param("-" * 5_000 + "1:x", "broken kind", id="deep kind"),
+        pytest.param("-" * 100_000 + "1:x", "broken kind", id="deeper kind"),
         (":x", "broken kind"),
         ("a..b:x", "broken kind"),
         ("{[]}:x", "broken kind"),
@@ -103,6 +110,7 @@ def test_the_kind_of_a_leaf_is_told_by_its_left_side(text: str, kind: type) -> N
         ("https://h/%", "broken interpolation"),
         ("not " * (MAX_DEPTH + 1) + "@", "too deeply"),
         ("(" * (MAX_DEPTH + 1) + "@", "too deeply"),
+        ("(@) and " * 9 + "not " * (MAX_DEPTH + 1) + "@", "too deeply"),
     ],
 )
 def test_what_is_no_rule_is_refused(text: str, what: str) -> None:
@@ -110,6 +118,18 @@ def test_what_is_no_rule_is_refused(text: str, what: str) -> None:
         parse(text)
 
     assert what in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not " * MAX_DEPTH + "@",
+        "(" * MAX_DEPTH + "@" + ")" * MAX_DEPTH,
+        " and ".join(["(@)"] * (MAX_DEPTH + 1)),  # beside each other
+    ],
+)
+def test_rules_may_be_nested_to_the_limit(text: str) -> None:
+    parse(text)
 
 
 @pytest.mark.parametrize(

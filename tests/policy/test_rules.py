@@ -10,6 +10,7 @@ import pytest
 from imagereg.errors import ConfigurationError, RuleSyntaxError, UnknownRule
 from imagereg.policy.actions import BUILT_IN, DEFAULTS, REGISTERED, Action, Default
 from imagereg.policy.checks import IDENTIFYING, children
+from imagereg.policy.compiler import Values
 from imagereg.policy.language import MAX_DEPTH, canonical
 from imagereg.policy.rules import Decision, RuleSet, load_rule_set
 
@@ -293,6 +294,7 @@ def test_a_name_that_no_rule_has_is_refused(caplog: pytest.LogCaptureFixture) ->
         ("alias", {"project_id", "member_id", "visibility"}, False),
         ("ask", {"name", *IDENTIFYING}, True),
         ("ask_alias", {"name", "size", *IDENTIFYING}, True),
+        ("ask_first", {"name", "project_id", *IDENTIFYING}, True),
         ("no_such_action", set(), False),
     ],
 )
@@ -305,6 +307,7 @@ def test_the_fields_that_a_decision_reads_are_known(
             "alias": "rule:get_image",
             "ask": "http://host/%(name)s",
             "ask_alias": "not rule:ask or 5:%(size)s",
+            "ask_first": "rule:ask or rule:alias",
         },
     )
 
@@ -340,7 +343,7 @@ def test_an_expression_is_asked_by_the_rules_of_the_set(
     assert rule.allows(ADMIN, {})
     assert rule.allows(MEMBER, {"name": "x"})
     assert not rule.allows({"user_id": "u"}, {})
-    assert "user_id.x:y" in caplog.text
+    assert "user_id.x:y) cannot be judged: no `x` within a str" in caplog.text
     assert rule.fields == {"name"}
     assert not rule.reads_whole_target
 
@@ -364,3 +367,33 @@ def test_a_missing_file_leaves_the_defaults(
 
     assert {*rules} == {*REGISTERED, *BUILT_IN}
     assert "the built-in rules apply" in caplog.text
+
+
+def test_no_file_is_missed_where_none_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        load_rule_set(None)
+
+    assert caplog.messages == []
+
+
+def test_the_rules_of_files_ask_the_servers(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"get_task": "http://host/"}')
+    asked: list[tuple[object, ...]] = []
+
+    def remote(url: str, rule: str | None, target: Values, credentials: Values) -> bool:
+        asked.append((url, rule, target, credentials))
+        return True
+
+    rules = load_rule_set(file, remote=remote)
+
+    assert rules.decide(MEMBER, "get_task", {"id": "i"}).allowed
+    assert asked == [("http://host/", "get_task", {"id": "i"}, MEMBER)]
+
+
+def test_rules_of_a_library_decide_under_their_own_names() -> None:
+    rules = RuleSet.from_texts({"it": "role:member"})
+
+    assert rules.decide(MEMBER, "it", {}) == Decision(True, "it", "it")
