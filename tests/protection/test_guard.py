@@ -205,6 +205,10 @@ def test_whether_an_image_matters_is_known_for_each_operation() -> None:
     assert not guard.verdicts(CREATE, frozenset(), never).reads_target
 
 
+def test_no_image_matters_where_no_rule_reads_one() -> None:
+    assert not PropertyGuard(roles(("x", "a b ! @"))).reads_target
+
+
 def test_no_image_matters_without_a_file() -> None:
     guard = PropertyGuard(None)
 
@@ -252,6 +256,15 @@ def test_a_listing_evaluates_each_distinct_name_once(each_image_anew: bool) -> N
         assert all(verdicts[name] for name in names)
 
     assert len(tried) == 100 * 51
+
+
+def test_verdicts_keep_what_was_asked() -> None:
+    verdicts = ask(roles(("x", "@ @ @ @")), READ)
+
+    asked = [verdicts["x"], verdicts["y"]]
+
+    assert asked == [True, False]
+    assert verdicts == {"x": True, "y": False}
 
 
 def test_names_from_users_do_not_pile_up() -> None:
@@ -330,7 +343,30 @@ def test_the_deciding_policy_is_named(answer: bool, why: str) -> None:
     assert (reason.allowed, reason.why) == (answer, why)
 
 
+@pytest.mark.parametrize(
+    ("operation", "rule", "line"),
+    [(CREATE, "p", 2), (READ, "role:q", 3), (UPDATE, "!", 4), (DELETE, "@", 5)],
+)
+def test_the_deciding_value_of_a_policy_file_is_named(
+    operation: Operation, rule: str, line: int
+) -> None:
+    guard = PropertyGuard(policies(("x", "p role:q ! @")))
+
+    reason = guard.verdict_section(operation, "x", frozenset(), lambda _: True)
+
+    assert (reason.rule, reason.rule_line) == (rule, line)
+
+
+def test_the_roles_that_would_do_are_named_in_order() -> None:
+    guard = PropertyGuard(roles(("x", "! e,b,a,d,c ! !")))
+
+    reason = guard.verdict_section(READ, "x", frozenset(), never)
+
+    assert reason.why == "the caller lacks role `a` or `b` or `c` or `d` or `e`"
+
+
 def test_without_a_file_the_reason_says_so() -> None:
     reason = PropertyGuard(None).verdict_section(READ, "x", frozenset(), never)
 
-    assert reason == Reason(True, "no property-protection file is in use")
+    why = "no property-protection file is in use"
+    assert reason == Reason(True, why, section="", line=0, file="", rule="")

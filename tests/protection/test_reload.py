@@ -34,6 +34,12 @@ def test_a_guard_needs_a_good_file_to_start(tmp_path: Path) -> None:
         PropertyGuard.from_file(tmp_path / "missing", "roles", know_all)
 
 
+def test_the_file_is_in_force_from_the_start(path: Path) -> None:
+    path.write_text(SHUT)
+
+    assert not may_read(PropertyGuard.from_file(path, "roles", know_all))
+
+
 def test_without_a_path_nothing_is_followed() -> None:
     guard = PropertyGuard.from_file(None, "roles", know_all)
 

@@ -64,6 +64,11 @@ def faults(text: str, rule_format: str = "roles") -> list[str]:
             section("a{99999999999}", "@ @ @ @"),
             "pp.conf:1: [a{99999999999}]: is no regular expression: the repetition",
         ),
+        pytest.param(
+            section("(" * 2000 + ")" * 2000, "@ @ @ @"),
+            f"pp.conf:1: [{'(' * 2000}{')' * 2000}]: is no regular expression: ",
+            id="deep groups",
+        ),
         (
             section("os_glance_x", "@ @ @ @"),
             "pp.conf:1: [os_glance_x]: names beginning `os_glance` belong",
@@ -134,7 +139,25 @@ def test_a_missing_file_does_not_hide_an_unknown_format(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_protections(tmp_path / "pp.conf", "role", know_all)
 
-    assert len(caught.value.faults) == 2
+    missing, unknown = caught.value.faults
+    assert missing.startswith(f"{tmp_path / 'pp.conf'}: cannot be read: ")
+    assert unknown.startswith(
+        f"{tmp_path / 'pp.conf'}: property_protection_rule_format `role` is neither"
+    )
+
+
+def test_a_file_that_is_no_text_does_not_hide_an_unknown_format(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pp.conf"
+    path.write_bytes(b"[\xff]\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_protections(path, "role", know_all)
+
+    garbled, unknown = caught.value.faults
+    assert garbled == f"{path}: is not UTF-8 text"
+    assert unknown.startswith(f"{path}: property_protection_rule_format `role` is")
 
 
 def test_a_file_that_is_no_text_stops_the_service(tmp_path: Path) -> None:
@@ -222,6 +245,10 @@ def test_a_rule_that_sends_the_whole_target_away_depends_on_the_image() -> None:
             FREE.replace("create = @", "create = @ ; note"),
             "pp.conf:2: [.*] create: `@ ; note` is one role name with blanks in it",
         ),
+        (
+            FREE.replace("create = @", "create = cloud  admin"),
+            "pp.conf:2: [.*] create: `cloud admin` is one role name with blanks in it",
+        ),
         (FREE + "raed = !\n", "pp.conf:6: [.*] raed: is no operation and has no"),
         (FREE.replace("]", "] x", 1), "pp.conf:1: [.*]: `x` after the header is"),
         (section("[[a]b]", "@ @ @ @"), "pp.conf:1: [[[a]b]]: Possible nested set"),
@@ -231,6 +258,24 @@ def test_what_is_legal_but_odd_is_remarked(text: str, warning: str) -> None:
     (found,) = parse(text).warnings
 
     assert found.startswith(warning)
+
+
+def test_remarks_stand_in_the_order_of_lines() -> None:
+    text = section("x", "a,b_c @ @ @").replace("_", " ") + "[y] z\n" + FREE[5:]
+
+    lines = [remark.line for remark in parse(text).remarks]
+
+    assert lines == [2, 6]
+
+
+def test_an_empty_value_knows_where_it_stands() -> None:
+    rule = parse(section("x", "@ - @ @").replace("-", "")).sections[1].rules
+
+    assert (rule[Operation.READ].text, rule[Operation.READ].line) == ("", 3)
+
+
+def test_protections_know_their_format() -> None:
+    assert parse(FREE, "policies").rule_format == "policies"
 
 
 def test_percent_signs_stand_for_themselves() -> None:
