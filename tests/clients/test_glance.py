@@ -83,3 +83,27 @@ def test_an_image_lives_its_life_step_by_step(
     assert saved.read_bytes() == noise.read_bytes()
     assert gone.status == 1
     assert "404" in gone.errors
+
+
+def test_an_image_is_shared_and_no_longer(glance: Command) -> None:
+    created = table(glance("image-create", "--name", "shared"))
+    image = created["id"]
+
+    added = glance("member-create", image, "guest")
+    updated = glance("member-update", image, "guest", "accepted")
+    listed = glance("member-list", "--image-id", image)
+    twice = glance.attempt("member-create", image, "guest")
+    glance("member-delete", image, "guest")
+    emptied = glance("member-list", "--image-id", image)
+
+    assert members(added) == {("guest", "pending")}
+    assert members(updated) == members(listed) == {("guest", "accepted")}
+    assert twice.status == 1
+    assert "409" in twice.errors
+    assert members(emptied) == set()
+
+
+def members(result: Result) -> set[tuple[str, str]]:
+    """Return member and status of each row of a table of members."""
+    rows = re.findall(r"^\| [0-9a-f-]{36} \| (\S+) +\| (\w+) +\|$", result.shown, re.M)
+    return {(member, status) for member, status in rows}

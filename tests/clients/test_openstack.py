@@ -82,3 +82,37 @@ def test_an_image_can_be_changed_found_and_deleted(
     assert listed == [{"ID": image, "Name": "after", "Status": "active"}]
     assert gone.status == 1
     assert f"No Image found for {image}" in gone.errors
+
+
+def test_an_image_is_taken_out_of_use_and_out_of_sight(
+    openstack: Command, noise: Path
+) -> None:
+    image = str(
+        openstack(
+            *("image", "create", "-f", "json", "--disk-format", "raw"),
+            *("--file", noise, "out of use"),
+        ).fields()["id"]
+    )
+
+    openstack("image", "set", "--deactivate", image)
+    deactivated = openstack("image", "show", "-f", "json", image).fields()
+    openstack("image", "set", "--activate", "--hidden", image)
+    hidden = openstack("image", "list", "-f", "json", "--hidden").json()
+    listed = openstack("image", "list", "-f", "json", "--name", "out of use").json()
+
+    assert deactivated["status"] == "deactivated"
+    assert {"ID": image, "Name": "out of use", "Status": "active"} in listing(hidden)
+    assert listing(listed) == []
+
+
+def listing(document: object) -> list[object]:
+    """Return a list that was shown with ``-f json``."""
+    assert isinstance(document, list), document
+    return document
+
+
+def test_a_registry_with_one_store_says_so(openstack: Command) -> None:
+    stores = openstack.attempt("image", "stores", "list")
+
+    assert stores.status == 1
+    assert stores.errors.strip() == "Multi Backend support not enabled"
