@@ -81,6 +81,22 @@ def test_operators_decide(text: str, allowed: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("not rule:no", True),
+        ("rule:yes and rule:yes", True),
+        ("rule:yes and rule:no", False),
+        ("rule:no or rule:yes", True),
+        ("rule:no or rule:no", False),
+    ],
+)
+def test_operators_decide_by_what_they_refer_to(text: str, allowed: bool) -> None:
+    rules = RuleSet.from_texts({"it": text, "yes": "@", "no": "!"})
+
+    assert rules.decide({}, "it", {}).allowed is allowed
+
+
+@pytest.mark.parametrize(
     ("text", "roles", "allowed"),
     [
         ("role:Admin", frozenset({"admin"}), True),
@@ -125,6 +141,7 @@ def test_without_roles_no_role_matches(text: str) -> None:
         ("'a-b':%(x)s-%(y)s", {"x": "a"}, False),
         ("None:%(owner)s", {"owner": None}, True),
         ("True:%(flag)s", {"flag": True}, True),
+        ("'\\d':%(name)s", {"name": "\\d"}, True),
     ],
 )
 def test_literals_equal_what_the_target_says(
@@ -169,6 +186,7 @@ CREDENTIALS = {
         ("token.user.id:%(owner)s", {"owner": "u"}, True),
         ("token.gone.id:%(owner)s", {"owner": "u"}, False),
         ("token.level:%(level)s", {"level": 7}, True),
+        ("not user_id.foo:%(gone)s", {}, True),  # the target is asked first
         ("token.projects.id:q", {}, True),
         ("token.projects.id:r", {}, False),
         ("user_id:%(a.b)s", {"a.b": "u"}, True),

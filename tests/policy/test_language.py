@@ -45,7 +45,7 @@ from imagereg.policy.language import MAX_DEPTH, canonical, parse, parse_list, pa
         ("'x':%(y)s", "'x':%(y)s"),
         ("('a':'b')", "'a':'b'"),
         ("a-b.c:%(d)s", "a-b.c:%(d)s"),
-        ("X:x", "X:x"),
+        ("X:X", "X:X"),
     ],
 )
 def test_a_rule_is_read_by_precedence(text: str, expected: str) -> None:

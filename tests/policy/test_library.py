@@ -54,3 +54,12 @@ def test_a_library_refuses_what_is_no_rule() -> None:
 
 def test_a_library_reads_unknown_names_in_expressions_as_the_default_rule() -> None:
     assert RuleSet.from_texts({"default": "@"}).compile("rule:typo").allows({}, {})
+
+
+def test_the_default_rule_of_a_file_is_named_default(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"default": "@"}')
+
+    rules = load_rule_set(file, registered={}, unknown_to_default=True)
+
+    assert rules.decide({}, "anything", {}) == Decision(True, "anything", "default")

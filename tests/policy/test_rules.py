@@ -315,6 +315,12 @@ def test_the_fields_that_a_decision_reads_are_known(
     assert rules.reads_whole_target(action) is whole
 
 
+def test_a_reference_that_leads_nowhere_hides_no_fields() -> None:
+    rules = RuleSet.from_texts({"it": "rule:gone or rule:a", "a": "'x':%(name)s"})
+
+    assert rules.fields_read("it") == {"name"}
+
+
 def test_a_decision_is_made_beforehand_whatever_the_target() -> None:
     rules = load_rule_set(None)
 
@@ -349,13 +355,16 @@ def test_an_expression_is_asked_by_the_rules_of_the_set(
 
 
 @pytest.mark.parametrize(
-    ("expression", "error"),
-    [("rule:nowhere", UnknownRule), ("role:a or", RuleSyntaxError)],
+    ("expression", "error", "what"),
+    [
+        ("rule:nowhere", UnknownRule, "`rule:nowhere` refers to unknown rule"),
+        ("role:a or", RuleSyntaxError, "ends where a check is expected"),
+    ],
 )
 def test_an_expression_that_leads_nowhere_is_refused(
-    expression: str, error: type[Exception]
+    expression: str, error: type[Exception], what: str
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error, match=what):
         load_rule_set(None).compile(expression)
 
 
@@ -366,7 +375,9 @@ def test_a_missing_file_leaves_the_defaults(
         rules = load_rule_set(tmp_path / "absent.yaml")
 
     assert {*rules} == {*REGISTERED, *BUILT_IN}
-    assert "the built-in rules apply" in caplog.text
+    assert caplog.messages == [
+        f"no policy file {tmp_path / 'absent.yaml'}, the built-in rules apply"
+    ]
 
 
 def test_no_file_is_missed_where_none_is_asked_for(

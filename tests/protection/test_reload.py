@@ -109,6 +109,20 @@ def test_a_fault_leaves_the_last_good_rules_and_is_told_once(
     assert "[x(]: is no regular expression" in caplog.text
 
 
+def test_the_same_fault_is_told_again_after_another_change(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = PropertyGuard.from_file(path, "roles", know_all)
+    path.write_text("nonsense\n" + SHUT)
+    guard.refresh()
+    path.write_text("nonsense\n" + OPEN)
+    guard.refresh()
+
+    fault = f"{path}:1: `nonsense` stands before the first section"
+    told = f"property protections not reloaded, the last good ones stay: {fault}"
+    assert caplog.messages == [told, told]
+
+
 def test_a_removed_file_leaves_the_last_good_rules(path: Path) -> None:
     guard = PropertyGuard.from_file(path, "roles", know_all)
     path.unlink()
