@@ -94,7 +94,9 @@ def test_broken_files_leave_the_last_good_rules_and_are_logged_once(
     assert enforcer.last_fault == (
         f"{file}:1: rule `a`: refers to unknown rule `nowhere`"
     )
-    assert len(caplog.records) == 1
+    assert caplog.messages == [
+        f"policy files are at fault, the rules stay:\n{enforcer.last_fault}"
+    ]
 
 
 def test_a_repaired_file_clears_the_fault(file: Path) -> None:
@@ -148,6 +150,17 @@ def test_directories_are_watched_before_they_are_there(
     assert emptied == (True, False)
 
 
+def test_a_missing_directory_hides_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "policy.d"
+    folder.mkdir()
+    enforcer = Enforcer.from_files(None, [tmp_path / "absent.d", folder])
+
+    (folder / "open.json").write_text(OPEN)
+
+    assert enforcer.refresh()
+    assert open_for_all(enforcer)
+
+
 def test_files_at_fault_refuse_the_start(file: Path) -> None:
     file.write_text("[]")
 
@@ -160,6 +173,30 @@ def test_fixed_rules_stay() -> None:
 
     assert not enforcer.refresh()
     assert not open_for_all(enforcer)
+
+
+def test_the_target_counts() -> None:
+    enforcer = Enforcer.from_files(None)
+    reader = {"roles": ["reader"], "project_id": "p"}
+
+    allowed = [
+        enforcer.decide(reader, Action.GET_IMAGE, {"visibility": visibility}).allowed
+        for visibility in ("public", "private")
+    ]
+
+    assert allowed == [True, False]
+
+
+def test_the_old_defaults_can_stay_in_force() -> None:
+    enforcer = Enforcer.from_files(None, enforce_new_defaults=False)
+
+    assert enforcer.decide({}, Action.DELETE_IMAGE, {}).allowed
+
+
+def test_the_rules_of_a_file_ask_the_servers(file: Path) -> None:
+    file.write_text('{"tasks_api_access": "http://host/"}')
+
+    assert open_for_all(Enforcer.from_files(file, remote=lambda *_: True))
 
 
 def test_rules_without_a_file_are_the_built_in_ones() -> None:

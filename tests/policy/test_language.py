@@ -108,6 +108,7 @@ def test_the_kind_of_a_leaf_is_told_by_its_left_side(text: str, kind: type) -> N
         ("role:%(x)q", "broken interpolation"),
         ("user_id:%s", "a hole needs a name"),
         ("https://h/%", "broken interpolation"),
+        ("user_id:%(x)999999999999999999s", "broken interpolation"),
         ("not " * (MAX_DEPTH + 1) + "@", "too deeply"),
         ("(" * (MAX_DEPTH + 1) + "@", "too deeply"),
         ("(@) and " * 9 + "not " * (MAX_DEPTH + 1) + "@", "too deeply"),

@@ -9,9 +9,10 @@ import pytest
 
 from imagereg.errors import ConfigurationError, RuleSyntaxError, UnknownRule
 from imagereg.policy.actions import BUILT_IN, DEFAULTS, REGISTERED, Action, Default
-from imagereg.policy.checks import IDENTIFYING, children
+from imagereg.policy.checks import IDENTIFYING, Never, children
 from imagereg.policy.compiler import Values
 from imagereg.policy.language import MAX_DEPTH, canonical
+from imagereg.policy.merging import Rule
 from imagereg.policy.rules import Decision, RuleSet, load_rule_set
 
 MEMBER: Mapping[str, object] = {
@@ -89,6 +90,32 @@ def test_restricted_shuts_an_action_for_everyone(tmp_path: Path) -> None:
     rules = load(tmp_path, {"download_image": "rule:restricted"})
 
     assert not rules.decide(ADMIN, Action.DOWNLOAD_IMAGE, {}).allowed
+
+
+def test_restricted_is_a_rule_like_any_other() -> None:
+    rules = load_rule_set(None)
+
+    assert rules.rules["restricted"] == Rule("restricted", Never(), "restricted")
+    assert rules.decide(ADMIN, "restricted", {}) == Decision(
+        False, "restricted", "restricted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "action"),
+    [("add_image", "add_image"), ("manage_image_cache", "cache_list")],
+)
+def test_a_file_changes_who_may_and_not_the_scope(
+    tmp_path: Path, written: str, action: str
+) -> None:
+    rules = load(tmp_path, {written: "@"})
+
+    decisions = [rules.decide(who, action, {}) for who in ({}, {"system_scope": "all"})]
+
+    assert decisions == [
+        Decision(True, action, written),
+        Decision(False, action, written, "project"),
+    ]
 
 
 def test_a_file_can_say_what_restricted_means(tmp_path: Path) -> None:
