@@ -81,6 +81,7 @@ def test_yaml_lists_of_something_else_are_marked(tmp_path: Path, value: str) -> 
         ("1: role:a\n", 1, "rule `1`: a name is a text"),
         ("? [a]\n: role:a\n", 1, "rule `a sequence`: a name is a text"),
         ("a: role:a\n!x b: role:a\n", 2, "rule `b`: a name is a text"),
+        ("a: role:a\n!!str b: role:a\n", 2, "rule `b`: a name is a text"),
         ("[" * 3000, 1, "too deeply nested"),
         (b"a: \xff", None, "not UTF-8"),
     ],
@@ -94,6 +95,13 @@ def test_faults_name_file_and_line(
     assert len(found.faults) == 1
     assert found.faults[0].startswith(f"{place}:{line}: " if line else f"{place}: ")
     assert what in found.faults[0]
+
+
+def test_a_name_that_is_no_text_hides_no_other(tmp_path: Path) -> None:
+    found = read(tmp_path, "1: role:a\nb: role:b\n2: role:c\n")
+
+    assert [entry.name for entry in found.entries] == ["b"]
+    assert len(found.faults) == 2
 
 
 def test_a_missing_file_says_nothing(tmp_path: Path) -> None:
