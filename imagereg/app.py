@@ -10,6 +10,7 @@ from flask import Flask
 
 from imagereg.access import Gate
 from imagereg.api.auth import Authenticator, NoAuth, TrustedHeaders
+from imagereg.api.declared import DeclaredProperties, load_declared
 from imagereg.api.dispatch import bind
 from imagereg.api.documents import DocumentOptions
 from imagereg.api.negotiation import Negotiation, advertised
@@ -79,6 +80,7 @@ class _Ground:
 
     Attributes:
         table: limits by project, or None.
+        declared: custom properties that the operator declares.
         wanted: set when a job is waiting.
     """
 
@@ -88,6 +90,7 @@ class _Ground:
     authenticator: Authenticator
     engine: Engine
     table: LimitTable | None
+    declared: DeclaredProperties
     wanted: threading.Event
 
     @cached_property
@@ -159,10 +162,25 @@ def _ground(settings: Settings) -> _Ground:
     engine = _collect(faults, lambda: _engine(settings))
     limits_file = settings.imagereg.limits_file
     table = _collect(faults, lambda: load_limits(limits_file)) if limits_file else None
-    if faults or not (gate and stores and authenticator and engine):
+    declared = _collect(faults, lambda: _declared(settings))
+    if faults or not (gate and stores and authenticator and engine and declared):
         raise ConfigurationError(faults)
-    wanted = threading.Event()
-    return _Ground(settings, gate, stores, authenticator, engine, table, wanted)
+    return _Ground(
+        settings,
+        gate,
+        stores,
+        authenticator,
+        engine,
+        table,
+        declared,
+        threading.Event(),
+    )
+
+
+def _declared(settings: Settings) -> DeclaredProperties:
+    formats = settings.image_format
+    documents = schema_documents(formats.disk_formats, formats.container_formats)
+    return load_declared(settings.schema_image_file, documents["image"]["properties"])
 
 
 def _runner(ground: _Ground) -> Runner:
@@ -260,7 +278,10 @@ def _services(ground: _Ground) -> Services:
     settings, images, engine = ground.settings, ground.images, ground.engine
     base, formats = settings.default, settings.image_format
     schema = image_schema(formats.disk_formats, formats.container_formats)
-    documents = schema_documents(formats.disk_formats, formats.container_formats)
+    declared = ground.declared
+    documents = schema_documents(
+        formats.disk_formats, formats.container_formats, declared
+    )
     cache = base.image_cache_dir is not None
     return Services(
         authenticator=ground.authenticator,
@@ -278,7 +299,7 @@ def _services(ground: _Ground) -> Services:
         tasks=_tasks(ground),
         metadefs=Namespaces(NamespaceRepository(engine)),
         quotas=ground.quotas,
-        bodies=ImageBodies(schema),
+        bodies=ImageBodies(schema, declared),
         options=_document_options(ground),
         max_body_bytes=settings.oslo_middleware.max_request_body_size,
         max_request_id=base.max_request_id_length,
@@ -326,4 +347,5 @@ def _document_options(ground: _Ground) -> DocumentOptions:
         direct_url=base.show_image_direct_url,
         locations=base.show_multiple_locations,
         weights={store.id: store.weight for store in ground.stores} if several else {},
+        nullable=ground.declared,
     )

@@ -29,6 +29,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "flask": ("api/", "app.py", "telemetry.py"),
     "werkzeug": ("api/",),
     "marshmallow": ("api/",),
+    "fastjsonschema": ("api/declared.py",),
     "apispec": ("api/openapi.py",),
     "peewee": ("db/",),
     "playhouse": ("db/",),

@@ -6,7 +6,7 @@ the JSON does.  Only an `ImageView` comes in, so nothing unreadable can go out.
 Source: contract api-images 5 and 10.1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -31,11 +31,13 @@ class DocumentOptions:
         direct_url: ``show_image_direct_url``.
         locations: ``show_multiple_locations``.
         weights: store id -> weight where several stores are configured, else empty.
+        nullable: declared properties, whose null is shown as such.
     """
 
     direct_url: bool = False
     locations: bool = False
     weights: Mapping[str, int] = field(default_factory=dict)
+    nullable: Container[str] = ()
 
 
 def image_document(view: ImageView, options: DocumentOptions) -> Document:
@@ -43,7 +45,8 @@ def image_document(view: ImageView, options: DocumentOptions) -> Document:
     image = view.image
     link = f"/v2/images/{quote(image.id)}"
     document: Document = {
-        name: "" if value is None else value for name, value in image.properties.items()
+        name: "" if value is None and name not in options.nullable else value
+        for name, value in image.properties.items()
     }
     document.update(
         name=image.name,

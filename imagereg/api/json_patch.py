@@ -63,6 +63,7 @@ def _operation(dialect: str, item: object, bodies: ImageBodies) -> PatchOperatio
     if name in READ_ONLY or name == "id":
         raise ReadOnlyField(name)
     if op == "remove":
+        bodies.check_removal(name)
         return PatchOperation(op, name, rest)
     if "value" not in item:
         raise Invalid(f"operation `{op}` needs a value")

@@ -9,6 +9,7 @@ Source: contract api-schemas.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imagereg.api.declared import DeclaredProperties
 from imagereg.metadefs.schemas import metadef_schemas
 from imagereg.model import TaskStatus, TaskType
 
@@ -24,10 +25,16 @@ _STATUSES = (
 
 
 def schema_documents(
-    disk_formats: Sequence[str], container_formats: Sequence[str]
+    disk_formats: Sequence[str],
+    container_formats: Sequence[str],
+    declared: DeclaredProperties | None = None,
 ) -> Mapping[str, Document]:
     """Return every document by its path below ``/v2/schemas/``."""
     image = _image(disk_formats, container_formats)
+    if declared is not None:
+        image["properties"].update(declared.schemas)
+        if declared.required:
+            image["required"] = list(declared.required)
     member = _member()
     return {
         "image": image,

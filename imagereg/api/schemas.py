@@ -9,8 +9,9 @@ from typing import Any
 
 from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, validate
 
+from imagereg.api.declared import DeclaredProperties
 from imagereg.api.location_schemas import load_location
-from imagereg.errors import Invalid, PropertyReserved, ReadOnlyField
+from imagereg.errors import Forbidden, Invalid, PropertyReserved, ReadOnlyField
 from imagereg.images.fields import CORE, NAME_LENGTH, READ_ONLY, is_reserved
 from imagereg.images.locations import NewLocation
 from imagereg.model import MemberStatus, Visibility
@@ -149,8 +150,11 @@ def image_schema(
 class ImageBodies:
     """Checks what POST and PATCH say about an image."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(
+        self, schema: Schema, declared: DeclaredProperties | None = None
+    ) -> None:
         self._schema = schema
+        self._declared = declared or DeclaredProperties()
 
     def check_new(self, document: object) -> dict[str, Any]:
         """Return the fields and properties of a POST body.
@@ -170,7 +174,17 @@ class ImageBodies:
                 raise PropertyReserved(name)
             if name in READ_ONLY:
                 raise ReadOnlyField(name)
+        self._declared.check_required(document)
         return loaded
+
+    def check_removal(self, name: str) -> None:
+        """Refuse to take away what every image must have.
+
+        Raises:
+            Forbidden: the property is required.
+        """
+        if name in self._declared.required:
+            raise Forbidden(f"property `{name}` is required and may not be removed")
 
     def check_value(self, name: str, value: object) -> object:
         """Return the value of one PATCH operation as it will be stored.
@@ -201,19 +215,25 @@ class ImageBodies:
             raise Invalid(_first(error.messages)) from error
         for name, value in document.items():
             if name not in CORE:
-                _check_property(name, value)
+                self._check_property(name, value)
         return loaded
 
+    def _check_property(self, name: str, value: object) -> None:
+        if name in self._declared:
+            self._declared.check(name, value)
+        elif not isinstance(value, str):
+            raise Invalid(f"property `{name}` must be a string")
+        _check_texts(name, value)
 
-def _check_property(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise Invalid(f"property `{name}` must be a string")
+
+def _check_texts(name: str, value: object) -> None:
     if len(name) > NAME_LENGTH:
         message = f"a property's name must be at most {NAME_LENGTH} characters"
         raise Invalid(message)
     try:
         check_text(name)
-        check_text(value)
+        if isinstance(value, str):
+            check_text(value)
     except ValidationError as error:
         raise Invalid(f"property `{name}`: {_first(error.messages)}") from error
 

@@ -311,7 +311,6 @@ def _plain(value: object) -> object:
 
 
 def _value(value: object) -> dict[str, object]:
-    if value is None:
-        return {"value": None, "head": None}
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return {"value": text, "head": text[:HEAD]}
+    typed = not isinstance(value, str)
+    text = orjson.dumps(value).decode() if typed else str(value)
+    return {"value": text, "head": text[:HEAD], "typed": typed}

@@ -65,12 +65,16 @@ class TombstoneRow(Model):
 
 
 class PropertyRow(Model):
-    """One custom property.  ``head`` is the part of the value that is indexed."""
+    """One custom property.
+
+    ``head`` is the part of the value that is indexed; a ``typed`` value is JSON.
+    """
 
     image_id = CharField(max_length=36)
     name = CharField(max_length=255)
     value = TextField(null=True)
     head = CharField(max_length=HEAD, null=True)
+    typed = BooleanField(default=False)
 
     class Meta:
         """Found by image, and by name and value for list filters."""

@@ -41,8 +41,9 @@ SELECT = (
     + ", ".join(f"i.{column}" for column in COLUMNS)
     + """,
  (SELECT json_group_array(t.tag) FROM image_tags t WHERE t.image_id = i.id),
- (SELECT json_group_object(p.name, p.value) FROM image_properties p
-   WHERE p.image_id = i.id),
+ (SELECT json_group_object(
+     p.name, CASE WHEN p.typed THEN json(p.value) ELSE p.value END)
+   FROM image_properties p WHERE p.image_id = i.id),
  (SELECT json_group_array(json_array(l.id, l.url, json(l.metadata), l.store))
     FROM (SELECT * FROM image_locations WHERE image_id = i.id ORDER BY id) l),
  (SELECT m.status FROM image_members m

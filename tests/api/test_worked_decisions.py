@@ -374,4 +374,4 @@ def test_row_30_adding_what_is_absent_asks_for_create(protected: LocalRegistry) 
 def stored(registry: LocalRegistry, image_id: str) -> Mapping[str, object]:
     """Return the properties in the database."""
     rows = registry.everything().rows["image_properties"]
-    return {str(name): value for owner, name, value, _ in rows if owner == image_id}
+    return {str(name): value for owner, name, value, *_ in rows if owner == image_id}
