@@ -220,7 +220,6 @@ def _gate(settings: Settings) -> Gate:
     policy = Enforcer.from_files(
         wanted.policy_file,
         wanted.policy_dirs,
-        default_rule=wanted.policy_default_rule,
         enforce_new_defaults=wanted.enforce_new_defaults,
         remote=RemoteClient(
             RemoteOptions(

@@ -177,7 +177,7 @@ def _literal(value: str, match: Template) -> Evaluate:
             given = target[field]
         except KeyError:
             return False
-        return (given if type(given) is str else str(given)) == value
+        return (given if type(given) is str else _text(given)) == value
 
     return plain
 
@@ -204,10 +204,22 @@ def _same(key: str, field: str) -> Evaluate:
         except KeyError:
             return False
         if type(held) is str:
-            return held == (wanted if type(wanted) is str else str(wanted))
-        return _holds(credentials, (key,), str(wanted))
+            return held == (wanted if type(wanted) is str else _text(wanted))
+        return _holds(credentials, (key,), _text(wanted))
 
     return same
+
+
+def _text(value: object) -> str:
+    """Return what Python writes for a value.
+
+    Raises:
+        RuleFailed: it writes nothing, as for a number of thousands of digits.
+    """
+    try:
+        return str(value)
+    except ValueError as error:
+        raise RuleFailed(str(error)) from error
 
 
 def _remote(url: Template, ask: RemoteAsk) -> Evaluate:

@@ -78,7 +78,6 @@ class Enforcer:
         policy_file: Path | None,
         policy_dirs: Sequence[Path] = (),
         *,
-        default_rule: str = "default",
         enforce_new_defaults: bool = True,
         remote: RemoteAsk | None = None,
     ) -> "Enforcer":
@@ -88,7 +87,6 @@ class Enforcer:
             return load_rule_set(
                 policy_file,
                 policy_dirs,
-                default_rule=default_rule,
                 enforce_new_defaults=enforce_new_defaults,
                 remote=remote,
             )

@@ -90,6 +90,11 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "disable_by_file_path backends detailed allowed_source_ranges "
                 "ignore_proxied_requests",
             ),
+            (
+                "oslo_policy",
+                "a name that no rule has is refused, so none stands in for it",
+                "policy_default_rule",
+            ),
             ("wsgi", "background work has threads of its own", "task_pool_threads"),
             ("task", _IMPORT, "work_dir"),
             (

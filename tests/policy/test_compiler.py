@@ -298,3 +298,11 @@ def test_an_incomplete_url_is_not_asked() -> None:
 
     assert not rules.decide({}, "it", {}).allowed
     assert remote.questions == []
+
+
+@pytest.mark.parametrize("rule", ["a:%(n)s", "'1':%(n)s", "a:%(n)d"])
+def test_a_number_that_cannot_be_written_refuses(rule: str) -> None:
+    # Python writes no integer of more than 4300 digits.
+    rules = RuleSet.from_texts({"x": rule})
+
+    assert not rules.decide({"a": "1"}, "x", {"n": 10**5000}).allowed
