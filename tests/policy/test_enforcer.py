@@ -53,6 +53,7 @@ def test_nothing_is_read_again_while_nothing_changes(file: Path) -> None:
 
     assert not enforcer.refresh()
     assert enforcer.rules is rules
+    assert enforcer.last_fault is None
 
 
 def older(path: Path) -> None:
@@ -185,6 +186,12 @@ def test_the_target_counts() -> None:
     ]
 
     assert allowed == [True, False]
+
+
+def test_the_new_defaults_are_in_force_unless_told_otherwise() -> None:
+    enforcer = Enforcer.from_files(None)
+
+    assert not enforcer.decide({}, Action.DELETE_IMAGE, {}).allowed
 
 
 def test_the_old_defaults_can_stay_in_force() -> None:

@@ -205,6 +205,17 @@ def test_separate_circles_are_separate_faults(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("start", ["a", "b", "c"])
+def test_a_circle_is_told_from_its_first_name_wherever_it_is_entered(
+    tmp_path: Path, start: str
+) -> None:
+    text = {start: ""} | {"a": "rule:b", "b": "rule:c", "c": "rule:a"}
+
+    assert faults(tmp_path, text) == [
+        "policy.yaml:1: rule `a`: refers to itself: a -> b -> c -> a"
+    ]
+
+
 def test_a_file_can_make_built_in_rules_refer_in_a_circle(tmp_path: Path) -> None:
     found = faults(tmp_path, {"context_is_admin": "rule:metadef_admin"})
 
