@@ -11,6 +11,7 @@ Source: DATAPATH 1 and 8.
 
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -44,6 +45,9 @@ GRACE_S = 3600
 THREADS = 192
 
 KEEPALIVE_S = 30
+
+#: Files that one process may have open, as far as the system lets it.
+OPEN_FILES = 65_536
 
 #: How often workers look for what crashed processes left, in seconds.
 HOUSEKEEPING_S = 60
@@ -86,6 +90,7 @@ def serve(registry: Registry, settings: Settings, listen: Listen) -> None:
     registry.recovery.run()
     # Each process opens connections of its own: SQLite's must not cross a fork.
     registry.engine.close()
+    _allow_open_files()
     _Server(registry, settings, listen).run()
 
 
@@ -225,6 +230,18 @@ class _Server(BaseApplication):
             except Exception:
                 log.exception("housekeeping failed; it will try again")
             pause.wait(HOUSEKEEPING_S)
+
+
+def _allow_open_files() -> None:
+    """Ask the system for as many open files as threads and their peers may need.
+
+    The usual 1,024 are used up by the database connections and sockets of some
+    hundred stalled clients.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _limit_idling(listener: socket.socket, settings: Settings) -> None:

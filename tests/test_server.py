@@ -171,6 +171,16 @@ def test_one_line_tells_the_url(serve: Serve) -> None:
     assert f"imagereg serves {server.base}\n" in server.log()
 
 
+def test_many_clients_find_enough_open_files(serve: Serve) -> None:
+    server = serve(prefix=("prlimit", "--nofile=256:8192"))
+    assert server.process is not None
+
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+
+    (line,) = (line for line in limits.splitlines() if "open files" in line)
+    assert line.split()[3:5] == ["8192", "8192"]
+
+
 def test_a_taken_port_is_told_in_words(server: Server) -> None:
     done = subprocess.run(
         [PROGRAM, "serve", "--config", server.command[3], "--port", str(server.port)],
