@@ -88,6 +88,7 @@ def test_reads_any_text_as_configparser_does(text: str) -> None:
         ("[X]\n[x]", {"X": {}, "x": {}}),
         ("[a]\nCreate : b", {"a": {"create": "b"}}),
         ("[a]\ncreate = b,\n  c\n\n  d\n", {"a": {"create": "b,\nc\n\nd"}}),
+        ("[a]\ncreate = b, \n  c, \n  d ", {"a": {"create": "b,\nc,\nd"}}),
         ("[a]\ncreate = @ ; note", {"a": {"create": "@ ; note"}}),
         ("[a]\ncreate = b=c:d", {"a": {"create": "b=c:d"}}),
         ("[a]\ncreate = %(x)s %%", {"a": {"create": "%(x)s %%"}}),
@@ -100,6 +101,11 @@ def test_reads_any_text_as_configparser_does(text: str) -> None:
             {"a": {"read": "d", "create": "c"}},
         ),
         ("# one\n; two\n  # three\n", {}),
+        ("  [a]\n  read = b\n  update = c", {"a": {"read": "b", "update": "c"}}),
+        (
+            "[a]\nread = b\n[c]\n  update = d",
+            {"a": {"read": "b"}, "c": {"update": "d"}},
+        ),
     ],
 )
 def test_syntax(text: str, expected: dict[str, dict[str, str]]) -> None:
@@ -155,6 +161,10 @@ def test_every_fault_is_told_with_its_place(text: str, faults: list[str]) -> Non
             ["f:3: [a] read: indented, so it continues the value of `read`"],
         ),
         (
+            "[a]\nread = 1\n  [b] # note",
+            ["f:3: [a] read: indented, so it continues the value of `read`"],
+        ),
+        (
             "[a]\nread = 1\n  Update = 2",
             ["f:3: [a] read: indented, so it continues the value of `read`"],
         ),
@@ -165,6 +175,14 @@ def test_what_is_hardly_meant_is_told(text: str, warnings: list[str]) -> None:
     raw = read(text)
 
     assert [warning.render("f") for warning in raw.warnings] == warnings
+
+
+def test_before_the_first_section_a_warning_names_the_key() -> None:
+    raw = parse_ini("x = 1\n  read = 2")
+
+    assert [warning.render("f") for warning in raw.warnings] == [
+        "f:2: x: indented, so it continues the value of `x`"
+    ]
 
 
 def test_a_remark_without_a_place_names_the_file() -> None:

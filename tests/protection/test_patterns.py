@@ -13,6 +13,7 @@ from imagereg.protection.patterns import (
     find_shape,
     is_catch_all,
     sample_name,
+    skeletons,
 )
 
 
@@ -57,6 +58,11 @@ def test_shapes(pattern: str, shape: Shape | None) -> None:
         ("[a-z]_", "x_", False),
         ("x_", "x_[ab]", False),
         ("^license", "(?i)^license", False),
+        (".*", "[ab]", True),
+        ("^x_$", "^x_", False),
+        ("^x_$", "^x_a", False),
+        ("^_x$", "_x$", False),
+        ("_b$", "_c$", False),
     ],
 )
 def test_covering(earlier: str, later: str, covered: bool) -> None:
@@ -91,6 +97,8 @@ def test_covering_is_never_claimed_wrongly(earlier: str, later: str, name: str) 
         ("[^x]", False),
         ("^$", False),
         ("[ -~]", False),
+        ("[^~]", False),
+        ("$", True),
     ],
 )
 def test_catch_all(pattern: str, expected: bool) -> None:
@@ -108,6 +116,8 @@ def test_catch_all(pattern: str, expected: bool) -> None:
         ("^((a|b)|c)(?i:d)$", [(True, True)]),
         ("^a[|]b", [(True, False)]),
         (r"a\|b\$", [(False, False)]),
+        ("(?i)^a|b$", [(True, False), (False, True)]),
+        ("^(a)|b$", [(True, False), (False, True)]),
     ],
 )
 def test_anchors(pattern: str, anchors: list[tuple[bool, bool]]) -> None:
@@ -115,7 +125,7 @@ def test_anchors(pattern: str, anchors: list[tuple[bool, bool]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["x_none_read", "^x_[ab]$", r"\d{3}_", "a{2,}b?", "[^a]", "(x)+"]
+    "pattern", ["x_none_read", "^x_[ab]$", r"\d{3}_", "a{2,}b?", "[^a]", "(x)+", "x$|b"]
 )
 def test_a_sample_matches(pattern: str) -> None:
     name = sample_name(re.compile(pattern))
@@ -130,3 +140,12 @@ def test_no_sample_is_better_than_a_wrong_one() -> None:
 
 def test_a_huge_count_makes_no_huge_sample() -> None:
     assert sample_name(re.compile("a{4000000}")) is None
+
+
+def test_skeletons_end_before_each_repetition_and_each_group() -> None:
+    assert [*skeletons("ab*c{3}(d|e)")] == ["a", "ab", "abccc", "abcccde"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_classes_are_sampled_without_a_warning() -> None:
+    assert [*skeletons("x[[a]")] == ["xa"]
