@@ -28,6 +28,7 @@ def read(tmp_path: Path, text: str | bytes) -> PolicyFiles:
         ('{"a": null, "b": 5, "c": {}}', [("a", None, 1), ("b", 5, 1), ("c", {}, 1)]),
         ('{"a": "b", # why\n "c": "d",}', [("a", "b", 1), ("c", "d", 2)]),
         ("\ufeffa: role:b\n", [("a", "role:b", 1)]),
+        ('\ufeff{"a": null}', [("a", None, 1)]),
         (
             'a: "@"\n"b": [[role:c, "!"], d:e]\n',
             [("a", "@", 1), ("b", [["role:c", "!"], "d:e"], 2)],
@@ -72,7 +73,11 @@ def test_yaml_lists_of_something_else_are_marked(tmp_path: Path, value: str) -> 
         ('{"a": "b"', 1, "not JSON"),
         ('{\n\t"a": "b",\n}', 3, "not JSON"),
         ('{"a" "b"}', 1, "not JSON"),
+        ('\n{"a": "b"', 2, "not JSON"),
+        ('{"a"; "b"}', 1, "not JSON: expected ':'"),
         ('{"a": "b"} x', 1, "not JSON: more behind the end"),
+        ("{} x", 1, "not JSON: more behind the end"),
+        ('{"a": ' + "[" * 3000, 1, "not YAML: too deeply nested"),
         ('{5: "b", [}', 1, "not JSON: a name is a text in quotes"),
         ("a: @b\n", 1, "not YAML"),
         ("a: b:c\nd: %(e)s\n", 2, "not YAML"),
@@ -104,6 +109,13 @@ def test_a_name_that_is_no_text_hides_no_other(tmp_path: Path) -> None:
     assert len(found.faults) == 2
 
 
+def test_a_name_that_stands_often_is_held_against_the_first(tmp_path: Path) -> None:
+    found = read(tmp_path, "a: role:a\n" * 3)
+
+    assert [entry.origin.line for entry in found.entries] == [1]
+    assert [fault.rpartition(" ")[2] for fault in found.faults] == ["1", "1"]
+
+
 def test_a_missing_file_says_nothing(tmp_path: Path) -> None:
     found = read_policy_files(tmp_path / "absent.json", [tmp_path / "absent.d"])
 
@@ -122,6 +134,7 @@ def test_directories_come_after_the_main_file_in_order_of_names(tmp_path: Path) 
 
     assert [one.name for one in found.entries] == ["policy.json", "a.yaml", "b"]
     assert found.files == [main, folder / "a.yaml", folder / "b"]
+    assert not found.faults
 
 
 def test_what_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
@@ -131,10 +144,10 @@ def test_what_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
 
-    found = read_policy_files(folder, [folder, file])
+    found = read_policy_files(folder, [file, folder])
 
     assert [fault.rpartition(": ")[0] for fault in found.faults] == [
         f"{folder}: cannot be read",
-        f"{folder / 'broken'}: cannot be read",
         f"{file}: cannot be read",
+        f"{folder / 'broken'}: cannot be read",
     ]

@@ -102,6 +102,7 @@ def ask(url: str, options: RemoteOptions | None = None, **target: object) -> boo
         (b"True\n", 200, False),
         (b"True, or so", 200, False),
         (b'"True', 200, False),
+        (b'"True"!', 200, False),
         (b"", 200, False),
     ],
 )
@@ -153,22 +154,26 @@ def test_a_name_with_odd_characters_reaches_the_server_quoted(judge: Start) -> N
     assert server.asked[0][0] == "/a%20bX:%20%C3%A4"
 
 
-def test_a_url_without_a_path_asks_the_root(judge: Start) -> None:
+@pytest.mark.parametrize(("path", "asked"), [("", "/"), ("?a=b", "/?a=b")])
+def test_a_url_without_a_path_asks_the_root(
+    judge: Start, path: str, asked: str
+) -> None:
     server = judge()
 
-    assert ask(server.url(""))
-    assert server.asked[0][0] == "/"
+    assert ask(server.url(path))
+    assert server.asked[0][0] == asked
 
 
 def test_an_answer_that_trickles_is_cut_off(judge: Start) -> None:
     server = judge(b"True" * 5)
-    server.pause_s = 0.1
+    server.pause_s = 0.2
     start = time.monotonic()
 
     with pytest.raises(RuleFailed):
-        ask(server.url(), RemoteOptions(timeout_s=0.25))
+        ask(server.url(), RemoteOptions(timeout_s=0.3))
 
-    assert time.monotonic() - start < 1.5
+    # The bytes that are read take 1.4 s, none of them longer than the time allowed.
+    assert time.monotonic() - start < 1.2
 
 
 def test_a_time_that_was_over_before_the_connection_counts(
@@ -202,6 +207,13 @@ def test_no_server_is_no_answer(url: str) -> None:
         ask(url)
 
 
+def test_what_is_no_http_is_no_answer(judge: Start) -> None:
+    server = judge(status=1000)
+
+    with pytest.raises(RuleFailed, match="BadStatusLine"):
+        ask(server.url())
+
+
 def test_what_json_cannot_say_is_no_answer(judge: Start) -> None:
     with pytest.raises(RuleFailed):
         ask(judge().url(), values={(1, 2): 3})
@@ -209,6 +221,13 @@ def test_what_json_cannot_say_is_no_answer(judge: Start) -> None:
 
 def test_nobody_waits_longer_than_five_seconds() -> None:
     assert RemoteClient(RemoteOptions(timeout_s=60))._timeout_s == 5
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_connecting_takes_no_longer_than_the_whole(scheme: str) -> None:
+    client = RemoteClient(RemoteOptions(timeout_s=3))
+
+    assert client._connection(scheme, "host", None).timeout == 3
 
 
 def test_an_unknown_certificate_is_no_answer(judge: Start) -> None:
@@ -259,3 +278,11 @@ def test_a_connection_that_is_closed_already_needs_no_cutting_off() -> None:
 
     with pytest.raises(TimeoutError):
         deadline.check()
+
+
+def test_an_answer_in_time_ends_the_wait() -> None:
+    with _Deadline(60) as deadline:
+        deadline.check()
+
+    deadline._timer.join(5)
+    assert not deadline._timer.is_alive()
