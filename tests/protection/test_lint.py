@@ -5,7 +5,7 @@ import pytest
 from imagereg.protection import lint as lint_module
 from imagereg.protection.lint import Finding, Level, lint
 from imagereg.protection.rules import PolicyFacts, Protections, parse_protections
-from tests.protection.files import policies, roles, section
+from tests.protection.files import know_all, policies, roles, section
 
 FREE = (".*", "@ @ @ @")
 
@@ -141,7 +141,7 @@ def test_rules_that_send_the_image_away_are_noted() -> None:
 @pytest.mark.parametrize(
     ("fields", "found"),
     [
-        (["owner", "visibility"], ["target"]),
+        (["project_id", "owner", "visibility"], ["target"]),
         (["owner", "status"], ["target-on-create", "target"]),
     ],
 )
@@ -149,20 +149,39 @@ def test_a_new_image_has_few_fields(fields: list[str], found: list[str]) -> None
     assert sorted(codes(targeted("r @ @ @", *fields))) == sorted(found)
 
 
-def test_remarks_of_the_reader_are_findings() -> None:
-    protections = roles(("^x$", "50%% @ @ @"), FREE)
+def test_what_a_new_image_lacks_is_told() -> None:
+    assert told(targeted("r @ @ @", "owner", "status"))[0] == (
+        "pp.conf:2: [^x$] create: in POST a new image has no `status` yet: never true "
+        "there (warning: target-on-create)"
+    )
 
-    assert codes(protections) == ["syntax"]
+
+def test_remarks_of_the_reader_are_findings() -> None:
+    (found,) = told(roles(("^x$", "50%% @ @ @"), FREE))
+
+    assert found.startswith("pp.conf:2: [^x$] create: ")
+    assert found.endswith(" (warning: syntax)")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("!,", []), ("! ,admin", ["overruled"]), ("!, admin", ["overruled"])],
+)
+def test_blanks_and_empty_names_are_no_roles(value: str, found: list[str]) -> None:
+    text = section("^x$", "@ @ @ @").replace("create = @", f"create = {value}")
+    protections = parse_protections(text + section(*FREE), "roles", know_all, "pp.conf")
+
+    assert [each.code for each in lint(protections)] == found
 
 
 def test_slow_patterns_are_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
     protections = roles(("^x$", "@ @ @ @"), FREE)
-    monkeypatch.setattr(lint_module, "slowest_s", lambda _: 0.05)
+    monkeypatch.setattr(lint_module, "slowest_s", lambda _: 2.0)
 
     (found,) = told(protections)
 
     assert found == (
-        "pp.conf:1: [^x$]: needs 50 ms for a name of 255 characters (warning: slow)"
+        "pp.conf:1: [^x$]: needs 2000 ms for a name of 255 characters (warning: slow)"
     )
 
 

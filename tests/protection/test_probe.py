@@ -6,7 +6,7 @@ import time
 import pytest
 
 from imagereg.protection.patterns import NAME_CHARS
-from imagereg.protection.probe import LIMIT_S, measure_s, slowest_s
+from imagereg.protection.probe import LIMIT_S, _recipes, measure_s, slowest_s
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,12 @@ def test_names_are_never_longer_than_names_can_be() -> None:
 
 def test_time_is_that_of_the_thread() -> None:
     assert 0 <= measure_s(re.compile("a"), "b" * 100) < LIMIT_S
+
+
+def test_names_begin_like_the_pattern_and_end_in_what_it_refuses() -> None:
+    tails = [("a", "x"), ("0", "x"), ("a", "y"), ("0", "y")]
+    fills = [(fill, "\n!") for fill in ("b", "]", "b]]]", "a", "0")]
+
+    assert [*_recipes("b([^x][^y])[^z]")] == [
+        (head, *end) for head in ("", "b") for end in (*fills, *tails)
+    ]
