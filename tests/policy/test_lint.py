@@ -49,6 +49,11 @@ def findings(tmp_path: Path, text: str, *used: str) -> tuple[Finding, ...]:
         ('{"add_image": "project_id:%(id)s"}', ["warning no-field"]),
         ('{"cache_list": "project_id:%(owner)s"}', ["warning no-field"]),
         ('{"get_metadef_tag": "project_id:%(owner)s"}', ["warning no-field"]),
+        ('{"add_image": "role:z and project_id:%(project_id)s"}', []),
+        ('{"get_metadef_namespaces": "user_id:%(visibility)s"}', ["warning no-field"]),
+        ('{"my_metadef_x": "project_id:%(owner)s"}', ["error unknown"]),
+        ('{"get_image": "roles:%(owner)s"}', []),
+        ('{"get_image":\t"role:x"}', []),
         ('{\n\t"get_image": "role:x",\n\t"get_images": "!"}', ["warning tab"]),
     ],
 )
@@ -56,6 +61,7 @@ def test_findings(tmp_path: Path, text: str, codes: list[str]) -> None:
     found = findings(tmp_path, text)
 
     assert [f"{each.level} {each.code}" for each in found] == codes
+    assert all(each.text for each in found)
 
 
 def test_a_name_that_a_protection_asks_for_is_known(tmp_path: Path) -> None:
@@ -109,6 +115,7 @@ def test_nothing_is_near() -> None:
     [
         ("delete_image", True),
         ("get_image", False),
+        ("stores_info_detail", False),
         ("default", False),
         ("add_task", False),
         ("my_own", False),
