@@ -24,6 +24,17 @@ CALLER = Caller(user_id="u", project_id="p", roles=frozenset({"reader"}))
         ("service_roles:x", ["give the caller's service role `x`"]),
         ("tenant:%(owner)s", ["let the caller act in project `o`"]),
         ("user:v", ["let the caller's user_id be `v`"]),
+        ("system:all", ["let the caller's system_scope be `all`"]),
+        *(
+            (f"{name}:x", [f"let the caller's {name} be `x`"])
+            for name in (
+                *("user_name", "user_domain_id", "user_domain_name"),
+                *("project_name", "project_domain_id", "project_domain_name"),
+                *("domain_id", "domain_name"),
+                *("service_user_id", "service_user_domain_id"),
+                *("service_project_id", "service_project_domain_id"),
+            )
+        ),
         ("user_id:u", ["let the caller have no user_id"]),
         ("role:%(nothing)s", []),
         ("role:%(gone)s", []),
@@ -44,7 +55,7 @@ def test_rules_are_followed_and_administrators_come_last() -> None:
     rules = RuleSet.from_texts(
         {
             "context_is_admin": "role:root",
-            "it": "rule:context_is_admin or rule:a or rule:a or rule:gone",
+            "it": "rule:context_is_admin or rule:gone or rule:a or rule:a",
             "a": "role:x",
         },
         default_rule="none",
@@ -80,18 +91,36 @@ def test_a_change_is_applied(change: CallerChange, caller: Caller) -> None:
 def test_a_caller_can_show_who_it_is() -> None:
     change = CallerChange("read_only", None)
 
-    assert not change.apply(Caller(read_only=True)).read_only
+    assert change.apply(Caller(read_only=True)).read_only is False
     assert str(change) == "let the caller show who it is"
 
 
 def test_the_smallest_sets_come_first_and_hold_nothing_needless() -> None:
     def works(chosen: tuple[int, ...]) -> bool:
-        return 3 in chosen or {1, 2} <= {*chosen}
+        return 1 in chosen or {3, 4} <= {*chosen}
 
-    assert find_smallest((1, 2, 3, 4), works) == ((3,), (1, 2))
+    assert find_smallest((1, 2, 3, 4), works) == ((1,), (3, 4))
+
+
+def test_sets_of_three_are_tried_and_none_of_four() -> None:
+    tried: list[int] = []
+
+    def works(chosen: tuple[int, ...]) -> bool:
+        tried.append(len(chosen))
+        return False
+
+    find_smallest(range(5), works)
+
+    assert {*tried} == {1, 2, 3}
 
 
 def test_the_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imagereg.policy.changes.MOST_TRIES", 5)
+    tried: list[tuple[int, ...]] = []
 
-    assert find_smallest(range(100), lambda chosen: chosen == (1,)) == ((1,),)
+    def works(chosen: tuple[int, ...]) -> bool:
+        tried.append(chosen)
+        return chosen == (1,)
+
+    assert find_smallest(range(100), works) == ((1,),)
+    assert len(tried) == 5

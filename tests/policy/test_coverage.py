@@ -1,5 +1,7 @@
 """What decisions have tried of a rule set."""
 
+from pathlib import Path
+
 import pytest
 
 from imagereg.policy.coverage import RuleCoverage
@@ -43,6 +45,29 @@ def test_rules_and_branches_are_counted(
 
     assert coverage.missed_rules == rules
     assert coverage.missed_branches == branches
+
+
+def test_what_was_asked_behind_an_unasked_part_counts() -> None:
+    rules = RuleSet.from_texts({"a": "(role:x or role:y) and role:z"})
+    coverage = RuleCoverage.of(rules)
+
+    coverage.add(explain(rules, {"roles": ["x"]}, "a", {}))
+
+    assert coverage.tried == {("a", 0, True), ("a", 2, False)}
+
+
+def test_rules_of_a_file_count_without_the_built_in_ones(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"get_image": "role:x"}')
+
+    assert [*RuleCoverage.of(load_rule_set(file)).rules] == ["get_image"]
+
+
+def test_a_rule_that_stands_in_for_others_counts_once(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text('{"manage_image_cache": "role:x"}')
+
+    assert [*RuleCoverage.of(load_rule_set(file)).rules] == ["manage_image_cache"]
 
 
 def test_constants_have_one_branch() -> None:

@@ -110,6 +110,12 @@ def test_a_leaf_is_told_with_what_it_compared(rule: str, words: str) -> None:
     assert describe(found.tree.blame[0]).startswith(words[:-1])
 
 
+def test_roles_are_told_in_order() -> None:
+    found = explain(texts(it="role:x"), {"roles": ["c", "a", "b"]}, "it", {})
+
+    assert found.tree.note == "the caller has a, b, c"
+
+
 def test_a_caller_without_roles_has_nothing() -> None:
     found = explain(texts(it="role:a"), {"roles": []}, "it", {})
 
@@ -122,6 +128,10 @@ def test_what_the_decision_did_not_need_is_marked() -> None:
     tree = explain(rules, READER, "it", {}).tree
 
     assert [node.asked for node in tree.walk()] == [True, True, False, False, False]
+    assert [*map(str, (node.check for node in tree.walk()))] == [
+        "(role:reader or rule:other)",
+        *("role:reader", "rule:other", "not role:a", "role:a"),
+    ]
     assert tree.children[1].holds is True
 
 
@@ -157,6 +167,8 @@ def test_a_name_that_no_rule_has_is_refused() -> None:
 
     assert reason(asked) == "no rule is named `gone`, which is refused"
     assert (asked.place, asked.text) == ("built-in default", "!")
+    assert (str(asked.tree.check), asked.tree.holds) == ("!", False)
+    assert referred.tree.asked
     assert describe(referred.tree) == "`rule:gone` is false (no rule is named `gone`)"
 
 
@@ -186,6 +198,17 @@ def test_a_policy_file_says_who_is_told_why(tmp_path: Path) -> None:
 
     assert explain_denial(rules, READER, "delete_image", IMAGE)
     assert not explain_denial(rules, ADMIN, "delete_image", IMAGE)
+
+
+def test_the_target_says_who_is_told_why_and_what_was_refused(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    own = "project_id:%(project_id)s"
+    file.write_text(f'{{"explain_denial": "{own}", "delete_image": "not {own}"}}')
+    rules = load_rule_set(file)
+    other = {**IMAGE, "project_id": "q"}
+
+    assert "the target has p" in explain_denial(rules, READER, "delete_image", IMAGE)
+    assert not explain_denial(rules, READER, "delete_image", other)
 
 
 @pytest.mark.parametrize(

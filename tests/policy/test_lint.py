@@ -50,6 +50,8 @@ def findings(tmp_path: Path, text: str, *used: str) -> tuple[Finding, ...]:
         ('{"cache_list": "project_id:%(owner)s"}', ["warning no-field"]),
         ('{"get_metadef_tag": "project_id:%(owner)s"}', ["warning no-field"]),
         ('{"add_image": "role:z and project_id:%(project_id)s"}', []),
+        ('{"add_image": "user_id:%(owner)s or user_id:%(visibility)s"}', []),
+        ('{"get_image": "service_roles:Member"}', ["error case"]),
         ('{"get_metadef_namespaces": "user_id:%(visibility)s"}', ["warning no-field"]),
         ('{"my_metadef_x": "project_id:%(owner)s"}', ["error unknown"]),
         ('{"get_image": "roles:%(owner)s"}', []),
@@ -78,6 +80,12 @@ def test_a_finding_names_file_line_and_the_nearest_name(tmp_path: Path) -> None:
     assert str(Finding(Level.NOTE, "tab", "p:1", "", "x")) == "p:1: x (note: tab)"
 
 
+def test_the_first_tab_of_a_file_is_told_with_its_line(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path, '{\n\t"get_image": "role:x",\n\t"get_images": "!"}')
+
+    assert found.place == f"{tmp_path}/policy.json:2"
+
+
 def test_an_entry_that_a_later_file_replaces_is_told(tmp_path: Path) -> None:
     first, later = tmp_path / "a.json", tmp_path / "d"
     later.mkdir()
@@ -87,7 +95,10 @@ def test_an_entry_that_a_later_file_replaces_is_told(tmp_path: Path) -> None:
 
     found = lint(read_policy_files(first, [later]).entries, rules, {})
 
-    assert [each.code for each in found] == ["replaced"]
+    assert [str(each) for each in found] == [
+        f"{first}:1: rule `get_image`: is replaced by {later / 'b.json'}:1"
+        " (note: replaced)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +127,8 @@ def test_nothing_is_near() -> None:
         ("delete_image", True),
         ("get_image", False),
         ("stores_info_detail", False),
+        ("download_image", False),
+        ("cache_list", False),
         ("default", False),
         ("add_task", False),
         ("my_own", False),
@@ -141,6 +154,9 @@ def rules_of(**texts: str) -> Truth:
         ("not (role:a or role:a)", ["role:a"]),
         ("role:a or rule:r", ["rule:r"]),
         ("role:c or (role:a and role:b and role:a)", ["role:a"]),
+        ("! or !", ["!"]),
+        ("role:a or not @", ["not @"]),
+        ("role:a and not (role:b and role:c)", []),
     ],
 )
 def test_parts_without_effect(rule: str, idle: list[str]) -> None:
@@ -154,6 +170,12 @@ def test_very_many_leaves_are_not_examined() -> None:
 
     assert rules_of().table(many) is None
     assert rules_of().idle_parts(many) == ()
+
+
+def test_constants_are_not_among_the_leaves() -> None:
+    most = " or ".join(f"role:r{index}" for index in range(MOST_LEAVES))
+
+    assert rules_of().table(parse(f"{most} or @ or !")) is not None
 
 
 def test_an_unknown_reference_counts_as_no() -> None:

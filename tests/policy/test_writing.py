@@ -47,6 +47,18 @@ def test_the_sample_can_leave_older_rules_out() -> None:
     )
 
 
+def test_older_rules_are_told_where_there_are_any_and_under_their_old_names() -> None:
+    text = "\n".join(sample_lines())
+
+    assert text.count("# Older rule") == sum(
+        default.old is not None for default in REGISTERED.values()
+    )
+    assert '# Older rule: "manage_image_cache": "rule:manage_image_cache"; ' in text
+    assert '# Older rule: "get_image": "rule:default"; ' in text
+    assert "# Scope: project\n" in text
+    assert "# POST /v2/images: create an image record.\n" in text
+
+
 def test_effective_rules_begin_with_those_of_the_file() -> None:
     found = read_policy_files(ORIGIN).entries
 
@@ -76,6 +88,10 @@ def test_an_upgrade_renames_what_was_renamed() -> None:
     }
 
 
+def test_an_upgrade_leaves_alone_what_was_never_renamed() -> None:
+    assert upgraded_rules(entries(get_image="role:x")) == {"get_image": "role:x"}
+
+
 def test_an_upgrade_makes_no_circle() -> None:
     found = upgraded_rules(entries(manage_image_cache="rule:cache_image"))
 
@@ -98,9 +114,15 @@ def test_a_conversion_comments_what_is_redundant_and_warns_of_the_unknown() -> N
 
     assert '#"default": ""' in lines
     assert '"get_image": "role:x"' in lines
+    assert "# Scope: project" in lines
+    assert not any("Older rule" in line for line in lines)
     assert lines[-2].startswith("# WARNING")
     assert lines[-1] == '"mine": ["role:y"]'
     assert "WARNING" not in "".join(converted_lines(entries(default="")))
+    assert yaml.safe_load("\n".join(lines)) == {
+        "get_image": "role:x",
+        "mine": ["role:y"],
+    }
 
 
 def test_both_forms_hold_the_same_rules() -> None:

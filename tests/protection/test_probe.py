@@ -117,6 +117,14 @@ def test_time_is_that_of_the_thread() -> None:
     assert 0 <= measure_s(re.compile("a"), "b" * 100) < LIMIT_S
 
 
+def test_only_so_many_beginnings_and_middles_are_tried() -> None:
+    heads = {head for head, _, _ in _recipes("a+b+c+d+e+f+g+h+")}
+    fills = [fill for _, fill, _ in _recipes("abcdefghij")]
+
+    assert heads == {"", "a", "ab", "abc", "abcd", "abcde"}
+    assert fills == [*"abcdefg", "abcdefghij", "0"]
+
+
 def test_names_begin_like_the_pattern_and_end_in_what_it_refuses() -> None:
     tails = [("a", "x"), ("0", "x"), ("a", "y"), ("0", "y")]
     fills = [(fill, "\n!") for fill in ("b", "]", "b]]]", "a", "0")]
