@@ -291,7 +291,8 @@ class Gate:
     ) -> Grant:
         """Return the grant for one request, or refuse it.
 
-        Order: visibility, then each action's rule and ownership.
+        Order: visibility, then each action's rule and ownership.  The last action is
+        the one granted; those before it only open the way.
 
         Raises:
             ReadOnlyCaller: an anonymous caller tries to write.
@@ -304,7 +305,7 @@ class Gate:
         for action in needed:
             self.admit(caller, action)
             self.check(caller, action, target)
-        return Grant(caller, actions[0], target, self)
+        return Grant(caller, actions[-1], target, self)
 
     def admit(self, caller: Caller, action: Action) -> None:
         """Refuse anonymous writers before their target is looked for.

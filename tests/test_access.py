@@ -68,6 +68,16 @@ def grant(door: Gate, image: Image = IMAGE, caller: Caller = CALLER) -> Grant:
     return door.authorize(caller, (Action.GET_IMAGE,), StoredImage(image))
 
 
+def test_what_opens_the_way_is_not_what_is_granted(tmp_path: Path) -> None:
+    door = gate(tmp_path, {"get_members": ""})
+
+    given = door.authorize(
+        CALLER, (Action.GET_IMAGE, Action.GET_MEMBERS), StoredImage(IMAGE)
+    )
+
+    assert given.action == Action.GET_MEMBERS
+
+
 def test_a_grant_for_nothing_has_no_image(tmp_path: Path) -> None:
     empty = gate(tmp_path, {}).authorize(CALLER, (Action.DISCOVER,), NoTarget())
 
