@@ -32,6 +32,7 @@ from imagereg.errors import ConfigurationError
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
+from imagereg.images.downloads import Downloads
 from imagereg.images.limits import Limits
 from imagereg.images.locations import LocationRules, Locations
 from imagereg.images.members import Members
@@ -291,6 +292,7 @@ def _services(ground: _Ground) -> Services:
             images, ground.limits, ground.quotas, ground.removal, ground.locations
         ),
         data=_data(ground),
+        downloads=Downloads(ground.stores),
         tags=Tags(images, ground.limits),
         members=Members(MemberRepository(engine), ground.limits),
         actions=Actions(images),

@@ -29,12 +29,14 @@ def upload(call: Call) -> Response:
 def download(call: Call) -> Response:
     """Send an image's data, or one range of them."""
     image = call.grant.image
-    call.services.data.check_in_use(call.grant)
+    call.services.downloads.check_in_use(call.grant)
     tag = _entity_tag(image)
     if tag and tag in _listed(call.request.headers.get("If-None-Match", "")):
         return Response(status=304, headers={"ETag": tag})
     part: list[range] = []
-    reader = call.services.data.open(call.grant, _chooser(call, tag, part), call.body)
+    reader = call.services.downloads.open(
+        call.grant, _chooser(call, tag, part), call.body
+    )
     if reader is None:
         response = Response(status=204)
         del response.headers["Content-Type"]

@@ -15,6 +15,7 @@ from imagereg.db.images import ImageRepository
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
 from imagereg.images.data import ImageData
+from imagereg.images.downloads import Downloads
 from imagereg.images.locations import Locations
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
@@ -59,6 +60,7 @@ class Services:
     catalog: Catalog
     metadata: Metadata
     data: ImageData
+    downloads: Downloads
     tags: Tags
     members: Members
     actions: Actions

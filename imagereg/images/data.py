@@ -1,15 +1,15 @@
-"""Upload and download image data.
+"""Upload image data.  Downloads are in `downloads.py`.
 
 An image becomes ``active`` only after its bytes are durable: the store syncs and
 renames, then one transaction records size, hashes and location.  Whatever fails
 before that leaves the image ``queued`` with no bytes kept.
 
-Source: contract api-images 8, 15 and 16; stores 1 and S-1 to S-3.
+Source: contract api-images 8 and 15; stores 1 and S-1 to S-3.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,20 +18,16 @@ from imagereg.access import Grant
 from imagereg.db.images import ImageRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.errors import (
-    BlobNotFound,
-    Forbidden,
     Gone,
     ImageRegError,
     Invalid,
     StatusConflict,
-    StoreUnavailable,
     TooLarge,
 )
 from imagereg.images.limits import Limits
 from imagereg.images.quotas import Quotas
-from imagereg.model import Image, Location, Status
+from imagereg.model import Image, Status
 from imagereg.stores.catalog import StoreCatalog
-from imagereg.stores.driver import BlobReader
 from imagereg.stores.formats import FormatRules, Inspector
 from imagereg.stores.store import Store, StoredBlob, UploadPlan
 
@@ -101,61 +97,6 @@ class ImageData:
             )
             self._activate(image, store, stored)
         log.info("image %s is active with %d bytes", image.id, stored.blob.size)
-
-    def open(
-        self,
-        grant: Grant,
-        choose: Callable[[int], range] | None = None,
-        prefer: Sequence[str] = (),
-    ) -> BlobReader | None:
-        """Open an image's data, or the part that ``choose`` picks of its size.
-
-        Returns None when there is no data at all.  Locations are tried best first:
-        those in the stores that ``prefer`` names, then by the weight of the store.
-
-        Raises:
-            Forbidden: the image is deactivated and the caller no administrator.
-            RangeNotSatisfiable, MultipleRanges: from ``choose``.
-            StoreUnavailable: no location can be read just now.
-        """
-        image = grant.image
-        self.check_in_use(grant)
-        if image.status == Status.QUEUED:
-            # It may have a location all the same, one that failed to verify.
-            return None
-        failure: StoreUnavailable | None = None
-        for location in self._best_first(image, prefer):
-            try:
-                store = self.stores.find_for(location)
-                size = image.size if image.size is not None else store.size(location)
-                part = choose(size) if choose else range(size)
-                return store.open(location, part.start, len(part))
-            except BlobNotFound:
-                log.warning("image %s: no object at a location", image.id)
-            except StoreUnavailable as error:
-                log.warning("image %s: a location cannot be read: %s", image.id, error)
-                failure = error
-        if failure is not None:
-            raise failure
-        return None
-
-    def check_in_use(self, grant: Grant) -> None:
-        """Refuse the data of an image that was taken out of use.
-
-        Raises:
-            Forbidden: the image is deactivated and the caller no administrator.
-        """
-        if grant.image.status == Status.DEACTIVATED and not grant.caller.is_admin:
-            raise Forbidden("the requested image has been deactivated")
-
-    def _best_first(self, image: Image, prefer: Sequence[str]) -> list[Location]:
-        def rank(place: Location) -> tuple[int, int]:
-            name = place.store or ""
-            position = prefer.index(name) if name in prefer else len(prefer)
-            weight = self.stores[name].weight if name in self.stores else 0
-            return position, -weight
-
-        return sorted(image.locations, key=rank)
 
     def _check_announced(self, size: int | None) -> None:
         if size is not None and size > self.limits.size_bytes:

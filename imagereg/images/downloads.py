@@ -1,0 +1,117 @@
+"""Download image data, whole or a part, from the best place that has them.
+
+Source: contract api-images 16; stores 5 and S-4.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imagereg.access import Grant
+from imagereg.errors import BlobNotFound, Forbidden, StoreUnavailable
+from imagereg.model import Image, Location, Status
+from imagereg.stores.catalog import StoreCatalog
+from imagereg.stores.driver import BlobReader
+
+log = logging.getLogger(__name__)
+
+#: Picks the wanted part of data of a given size; may refuse.
+Choose = Callable[[int], range]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read.
+
+    Attributes:
+        choose: picks a part; None is the whole.
+        prefer: ids of stores to try first.
+    """
+
+    image: Image
+    choose: Choose | None = None
+    prefer: Sequence[str] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every byte is wanted."""
+        return self.choose is None
+
+    def part(self, size_bytes: int) -> range:
+        """Return which of ``size_bytes`` are wanted.
+
+        Raises:
+            RangeNotSatisfiable, MultipleRanges: from ``choose``.
+        """
+        return self.choose(size_bytes) if self.choose else range(size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Downloads:
+    """The use cases, bound to what they work on."""
+
+    stores: StoreCatalog
+
+    def open(
+        self, grant: Grant, choose: Choose | None = None, prefer: Sequence[str] = ()
+    ) -> BlobReader | None:
+        """Open an image's data, or the part that ``choose`` picks of its size.
+
+        Returns None when there is no data at all.
+
+        Raises:
+            Forbidden: the image is deactivated and the caller no administrator.
+            RangeNotSatisfiable, MultipleRanges: from ``choose``.
+            StoreUnavailable: no location can be read just now.
+        """
+        image = grant.image
+        self.check_in_use(grant)
+        if image.status == Status.QUEUED:
+            # It may have a location all the same, one that failed to verify.
+            return None
+        # Every download of every caller comes through this one call: a copy on this
+        # node may answer instead, and a read of the whole may be copied on its way.
+        return self._from_stores(Wanted(image, choose, prefer))
+
+    def check_in_use(self, grant: Grant) -> None:
+        """Refuse the data of an image that was taken out of use.
+
+        Raises:
+            Forbidden: the image is deactivated and the caller no administrator.
+        """
+        if grant.image.status == Status.DEACTIVATED and not grant.caller.is_admin:
+            raise Forbidden("the requested image has been deactivated")
+
+    def _from_stores(self, wanted: Wanted) -> BlobReader | None:
+        """Open the first location that can be read, the best first.
+
+        Those in the stores that ``prefer`` names are tried first, then by the weight
+        of the store.
+        """
+        image = wanted.image
+        failure: StoreUnavailable | None = None
+        for location in self._best_first(wanted):
+            try:
+                store = self.stores.find_for(location)
+                size = image.size if image.size is not None else store.size(location)
+                part = wanted.part(size)
+                return store.open(location, part.start, len(part))
+            except BlobNotFound:
+                log.warning("image %s: no object at a location", image.id)
+            except StoreUnavailable as error:
+                log.warning("image %s: a location cannot be read: %s", image.id, error)
+                failure = error
+        if failure is not None:
+            raise failure
+        return None
+
+    def _best_first(self, wanted: Wanted) -> list[Location]:
+        prefer = wanted.prefer
+
+        def rank(place: Location) -> tuple[int, int]:
+            name = place.store or ""
+            position = prefer.index(name) if name in prefer else len(prefer)
+            weight = self.stores[name].weight if name in self.stores else 0
+            return position, -weight
+
+        return sorted(wanted.image.locations, key=rank)
