@@ -1,8 +1,9 @@
 """What a backend must do.  What all backends share is in `store.Store`.
 
-Two further powers are optional and found by ``isinstance``, never by a driver's
-name: `HasPath` for readers whose bytes are an ordinary file, and `KeepsLeftovers`
-for drivers on which a crash can leave the beginnings of an upload behind.
+Three further powers are optional and found by ``isinstance``, never by a driver's
+name: `HasPath` for readers whose bytes are an ordinary file, `KeepsLeftovers` for
+drivers on which a crash can leave the beginnings of an upload behind, and
+`SignsURLs` for drivers whose backend gives bytes to anybody with a signed URL.
 """
 
 from collections.abc import Iterator
@@ -127,6 +128,25 @@ class KeepsLeftovers(Protocol):
         """Remove abandoned uploads, of ``key`` or all; say how many.
 
         Only uploads whose writer is known to be gone are touched.
+        """
+
+
+@runtime_checkable
+class SignsURLs(Protocol):
+    """A backend that serves a blob to whoever holds a URL that the driver signed."""
+
+    def signed_url(
+        self, url: str, expires_in_s: int, filename: str | None = None
+    ) -> str:
+        """Return a URL that reads the blob, ranges included, for ``expires_in_s``.
+
+        It is a key to the bytes: it belongs in an answer to somebody who may have
+        them, and never in a log.  Nothing is asked of the backend, so whether the
+        blob is there shows when the URL is used.  ``filename`` is what a browser
+        calls the file that it saves.
+
+        Raises:
+            BlobNotFound: ``url`` is none of this driver.
         """
 
 

@@ -10,6 +10,7 @@ from imagereg.stores.driver import (
     BlobReader,
     BlobWriter,
     KeepsLeftovers,
+    SignsURLs,
     StoreDriver,
     check_key,
 )
@@ -173,6 +174,17 @@ class Store:
         if not isinstance(self._driver, KeepsLeftovers):
             return 0
         return self._driver.sweep(older_than_s=older_than_s)
+
+    def signed_url(
+        self, location: Location | str, expires_in_s: int, filename: str | None = None
+    ) -> str | None:
+        """Return a URL that reads the blob for a while, or None if no URL can.
+
+        Never log it: it is a key to the bytes (`SignsURLs`).
+        """
+        if not isinstance(self._driver, SignsURLs):
+            return None
+        return self._driver.signed_url(self._url(location), expires_in_s, filename)
 
     def owns(self, location: Location) -> bool:
         """Return whether the location lies in this store, going by its URL."""

@@ -255,6 +255,23 @@ def test_discard_removes_a_blob_and_its_leftovers(tmp_path: Path) -> None:
     assert store.sweep(older_than_s=0) == 1
 
 
+class _Signing(MemoryDriver):
+    def signed_url(
+        self, url: str, expires_in_s: int, filename: str | None = None
+    ) -> str:
+        return f"{url}?for={expires_in_s}&name={filename}"
+
+
+def test_only_some_drivers_sign_urls(store: Store) -> None:
+    location = store.add("key", [b"bytes"], plan()).location
+    signing = Store("other", _Signing(), TRAITS)
+
+    assert store.signed_url(location, 60) is None
+    assert signing.signed_url(location, 60, "a.img") == (
+        "memory://memory/key?for=60&name=a.img"
+    )
+
+
 def test_a_driver_without_leftovers_has_none(store: Store) -> None:
     store.add("key", [b"bytes"], plan())
 
