@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from struct import pack
@@ -27,14 +27,12 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.http.errors import ParseException
-from gunicorn.workers.gthread import ThreadWorker
 
 from imagereg.api.auth import DUPLICATES_HEADER, IDENTITY_HEADERS
-from imagereg.api.negotiation import WSGI
 from imagereg.app import Registry
 from imagereg.errors import ConfigurationError
 from imagereg.settings import Settings
+from imagereg.transport import Transport, Worker
 
 log = logging.getLogger(__name__)
 
@@ -108,53 +106,6 @@ class _Arbiter(Arbiter):
         super().signal(sig, frame)
 
 
-class _Worker(ThreadWorker):
-    """gunicorn's threaded worker, which hangs up its listeners when it stops.
-
-    Kept open, they would take connections that nobody answers as long as the
-    transfers of the grace period last.
-    """
-
-    def set_accept_enabled(self, enabled: bool | None) -> None:
-        """Accept connections or not; a worker that stops never will again."""
-        super().set_accept_enabled(enabled)
-        if not enabled and not self.alive:
-            for listener in self.sockets:
-                listener.close()
-
-
-class _Input:
-    """WSGI middleware that reports every malformed body as an `OSError`.
-
-    gunicorn's own exceptions for malformed chunks would tie the application to it.
-    """
-
-    def __init__(self, application: WSGI) -> None:
-        self._application = application
-
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        """Answer one request."""
-        environ["wsgi.input"] = _Body(environ["wsgi.input"])
-        return self._application(environ, start_response)
-
-
-class _Body:
-    """A request body; only what `api/bodies.py` reads it by."""
-
-    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - gunicorn's own type
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; none at the end of the body."""
-        try:
-            data: bytes = self._stream.read(size)
-        except ParseException as error:
-            raise BrokenPipeError(str(error)) from error
-        return data
-
-
 class _Server(BaseApplication):
     """The application and its settings, as gunicorn wants them."""
 
@@ -171,7 +122,7 @@ class _Server(BaseApplication):
 
     def load(self) -> Any:  # noqa: ANN401 - the stubs want a type that Flask's is not
         """Return the WSGI application."""
-        return _Input(self._registry.app)
+        return Transport(self._registry.app)
 
     def run(self) -> None:
         """Serve."""
@@ -187,7 +138,7 @@ class _Server(BaseApplication):
         return {
             "bind": f"{host}:{listen.port}",
             "workers": listen.workers or os.cpu_count() or 1,
-            "worker_class": _Worker,
+            "worker_class": Worker,
             "threads": THREADS,
             "worker_connections": 4096,
             "backlog": base.backlog,

@@ -36,7 +36,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("db/",),
     "boto3": ("stores/s3.py",),
     "botocore": ("stores/s3.py",),
-    "gunicorn": ("server.py",),
+    "gunicorn": ("server.py", "transport.py"),
     "oslo_utils": ("stores/formats.py",),
     "rich": ("cli/",),
     "click": ("cli/", "server.py"),

@@ -2,20 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from flask import Response
-from werkzeug.wsgi import wrap_file
 
 from imagereg.api import bodies
 from imagereg.api.services import Call
 from imagereg.images.data import Incoming
 from imagereg.images.ranges import parse_content_range, parse_range
 from imagereg.model import Image
-from imagereg.stores.driver import BlobReader, HasPath
-
-#: How much of a file that the kernel cannot send is read at a time.
-BLOCK_BYTES = 256 * 1024
 
 
 def upload(call: Call) -> Response:
@@ -42,7 +36,7 @@ def download(call: Call) -> Response:
         del response.headers["Content-Type"]
         return response
     response = Response(
-        _body(call, reader),
+        reader,  # which the server sends in the best way it knows
         200,
         mimetype="application/octet-stream",
         direct_passthrough=True,
@@ -57,13 +51,6 @@ def download(call: Call) -> Response:
             f"bytes {part[0].start}-{part[0].stop - 1}/{size}"
         )
     return response
-
-
-def _body(call: Call, reader: BlobReader) -> Any:  # noqa: ANN401 - the server's own wrapper type
-    """Return what to send; a plain file goes out by the server's ``sendfile``."""
-    if isinstance(reader, HasPath):
-        return wrap_file(call.request.environ, reader, BLOCK_BYTES)  # type: ignore[arg-type] # a reader is as much of a file as the wrapper uses
-    return reader
 
 
 def _describe(response: Response, image: Image) -> None:

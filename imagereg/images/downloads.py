@@ -6,12 +6,15 @@ Source: contract api-images 16; stores 5 and S-4.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from imagereg.access import Grant
 from imagereg.errors import BlobNotFound, Forbidden, StoreUnavailable
 from imagereg.model import Image, Location, Status
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.driver import BlobReader
+from imagereg.stores.relay import relay
+from imagereg.stores.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -86,24 +89,42 @@ class Downloads:
         """Open the first location that can be read, the best first.
 
         Those in the stores that ``prefer`` names are tried first, then by the weight
-        of the store.
+        of the store.  If it breaks off, the next ones are read on from there.
         """
         image = wanted.image
         failure: StoreUnavailable | None = None
-        for location in self._best_first(wanted):
+        places = self._best_first(wanted)
+        for position, location in enumerate(places):
             try:
                 store = self.stores.find_for(location)
                 size = image.size if image.size is not None else store.size(location)
                 part = wanted.part(size)
-                return store.open(location, part.start, len(part))
+                reader = _open(store, location, part.start, len(part))
             except BlobNotFound:
                 log.warning("image %s: no object at a location", image.id)
             except StoreUnavailable as error:
                 log.warning("image %s: a location cannot be read: %s", image.id, error)
                 failure = error
+            else:
+                others = places[position + 1 :] if image.os_hash_value else []
+                again = [partial(self._reopen, image, other) for other in others]
+                return relay(reader, part.start, again)
         if failure is not None:
             raise failure
         return None
+
+    def _reopen(
+        self, image: Image, location: Location, offset: int, length: int
+    ) -> BlobReader:
+        """Open what is still wanted, at a location that holds the very same data.
+
+        Only whole images of one size are taken for the same; their digest is one for
+        all locations of the record.
+        """
+        store = self.stores.find_for(location)
+        if store.size(location) != image.size:
+            raise StoreUnavailable("the object has another size than the image")
+        return _open(store, location, offset, length)
 
     def _best_first(self, wanted: Wanted) -> list[Location]:
         prefer = wanted.prefer
@@ -115,3 +136,16 @@ class Downloads:
             return position, -weight
 
         return sorted(wanted.image.locations, key=rank)
+
+
+def _open(store: Store, location: Location, offset: int, length: int) -> BlobReader:
+    """Open a part that must be there as a whole.
+
+    Raises:
+        StoreUnavailable: it is not; nobody gets less than the record promises.
+    """
+    reader = store.open(location, offset, length)
+    if reader.size != length:
+        reader.close()
+        raise StoreUnavailable("the object is shorter than the image")
+    return reader

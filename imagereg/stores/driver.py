@@ -37,6 +37,7 @@ class BlobWriter(AbstractContextManager["BlobWriter"], Protocol):
         """
 
 
+@runtime_checkable
 class BlobReader(AbstractContextManager["BlobReader"], Protocol):
     """Bytes of one blob, to be read once.
 
@@ -56,23 +57,24 @@ class BlobReader(AbstractContextManager["BlobReader"], Protocol):
 
 
 @runtime_checkable
-class HasPath(Protocol):
+class HasPath(BlobReader, Protocol):
     """A reader over an ordinary file, which the kernel can send by itself.
 
-    The file stands at the first byte to be sent.  ``size`` of the reader says how
-    many follow: a sender must stop there, because the file may go on.  It has what
-    `socket.sendfile` and ``wsgi.file_wrapper`` ask of a file.
+    ``size`` of the reader says how many bytes to send from `position`: a sender must
+    stop there, because the file may go on.  What it has sent it tells by `seek`;
+    iteration yields the rest.
     """
 
     @property
     def path(self) -> Path:
         """Where the file is, for a front-end server that sends it."""
 
+    @property
+    def position(self) -> int:
+        """Where in the file the next byte lies."""
+
     def fileno(self) -> int:
         """Return the open file's descriptor."""
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, never past the end of the reader."""
 
     def seek(self, position: int) -> int:
         """Go to ``position`` of the file."""

@@ -119,9 +119,9 @@ class FilesystemDriver:
             descriptor = place.open(key)
             wanted = max(0, os.fstat(descriptor).st_size - offset)
             size = wanted if length is None else min(wanted, length)
-            os.lseek(descriptor, offset, os.SEEK_SET)
+        part = range(offset, offset + size)
         path = place.path / key
-        return FileReader(descriptor, path, size, self._options.chunk_bytes)
+        return FileReader(descriptor, path, part, self._options.chunk_bytes)
 
     def size(self, url: str) -> int:
         """Return how many bytes lie at ``url``."""
@@ -207,13 +207,13 @@ class FileReader:
     """A part of one open file.  Also a `HasPath`: the kernel can send it."""
 
     def __init__(
-        self, descriptor: int, path: Path, size: int, chunk_bytes: int
+        self, descriptor: int, path: Path, part: range, chunk_bytes: int
     ) -> None:
         self._descriptor = descriptor
         self._path = path
-        self._size = size
-        self._left = size
-        self._stop = os.lseek(descriptor, 0, os.SEEK_CUR) + size
+        self._size = len(part)
+        self._position = part.start
+        self._stop = part.stop
         self._chunk_bytes = chunk_bytes
 
     def __enter__(self) -> Self:
@@ -236,29 +236,34 @@ class FileReader:
         return self._path
 
     @property
+    def position(self) -> int:
+        """Where in the file the next byte lies."""
+        return self._position
+
+    @property
     def size(self) -> int:
         """How many bytes the reader stands for."""
         return self._size
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes in chunks."""
-        while chunk := self.read(self._chunk_bytes):
+        while chunk := self._read(self._stop - self._position):
             yield chunk
 
-    def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes, never past the end of the reader.
+    def _read(self, left: int) -> bytes:
+        """Return the next bytes, none at the end.
 
         Raises:
             StoreUnavailable: the disk failed, or the file ends too early.
         """
-        wanted = self._left if size < 0 else min(size, self._left)
-        if not wanted:
+        if left <= 0:
             return b""
+        wanted = min(left, self._chunk_bytes)
         with storage_errors():
-            chunk = os.read(self._descriptor, wanted)
+            chunk = os.pread(self._descriptor, wanted, self._position)
         if not chunk:
             raise StoreUnavailable("the object in the store ends too early")
-        self._left -= len(chunk)
+        self._position += len(chunk)
         return chunk
 
     def fileno(self) -> int:
@@ -266,13 +271,14 @@ class FileReader:
         return self._descriptor
 
     def seek(self, position: int) -> int:
-        """Go to ``position`` of the file, as `socket.sendfile` does."""
-        self._left = max(0, min(self._size, self._stop - position))
-        return os.lseek(self._descriptor, position, os.SEEK_SET)
+        """Go to ``position`` of the file."""
+        self._position = position
+        return position
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        descriptor, self._descriptor, self._left = self._descriptor, -1, 0
+        descriptor, self._descriptor = self._descriptor, -1
+        self._position = self._stop
         if descriptor >= 0:
             os.close(descriptor)
 

@@ -1,0 +1,143 @@
+"""Between gunicorn and the application: bodies in, files out, connections to the end.
+
+A plain file leaves by the kernel's ``sendfile``; when its store breaks off, the rest
+follows from elsewhere, or the connection is cut: what was announced comes whole, or
+can be seen not to have (ruling S-16).
+
+Source: DATAPATH 1, 2 and 8.
+"""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from imagereg.api.negotiation import WSGI
+from imagereg.errors import ImageRegError
+from imagereg.stores.driver import BlobReader, HasPath
+
+#: The most that one ``sendfile`` takes on Linux is 2 GiB less a page.
+SENDFILE_BYTES = 1024 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Worker(ThreadWorker):
+    """gunicorn's threaded worker, which never waits for one peer in its main loop."""
+
+    def set_accept_enabled(self, enabled: bool | None) -> None:
+        """Accept connections or not; a worker that stops never will again.
+
+        Listeners that were kept open would take connections that nobody answers as
+        long as the transfers of the grace period last.
+        """
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
+    def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
+        """Take a connection back from its thread; it is hung up in another one.
+
+        gunicorn would give the peer two seconds to hang up first, here in the loop
+        that accepts connections, for one peer after the other.
+        """
+        is_over = not fs.cancelled() and fs.exception() is None and not fs.result()
+        if not is_over:
+            super().finish_request(conn, fs)
+            return
+        self.nr_conns -= 1
+        self.tpool.submit(conn.close, graceful=True)
+
+
+class Transport:
+    """WSGI middleware around the application."""
+
+    def __init__(self, application: WSGI) -> None:
+        self._application = application
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer one request."""
+        environ["wsgi.input"] = _Body(environ["wsgi.input"])
+        answer = self._application(environ, start_response)
+        if isinstance(answer, BlobReader):
+            return _Blob(answer, environ["gunicorn.socket"])
+        return answer
+
+
+class _Body:
+    """A request body; only what `api/bodies.py` reads it by.
+
+    Every malformed body is reported as an `OSError`: gunicorn's own exceptions for
+    malformed chunks would tie the application to it.
+    """
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - gunicorn's own type
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes; none at the end of the body."""
+        try:
+            data: bytes = self._stream.read(size)
+        except ParseException as error:
+            raise BrokenPipeError(str(error)) from error
+        return data
+
+
+class _Blob:
+    """Image data as an answer, which go past gunicorn's own loop to the socket."""
+
+    def __init__(self, reader: BlobReader, peer: socket.socket) -> None:
+        self._reader = reader
+        self._peer = peer
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Send the blob; what is yielded makes gunicorn send the headers first."""
+        yield b""
+        try:
+            if isinstance(self._reader, HasPath):
+                self._send_file(self._reader)
+            for chunk in self._reader:
+                self._peer.sendall(chunk)
+        except ImageRegError as error:
+            raise _cut(f"no location is left: {error}") from error
+        except (BlockingIOError, TimeoutError) as error:
+            raise _cut("the client stalled") from error
+
+    def close(self) -> None:
+        """Let go of the blob."""
+        self._reader.close()
+
+    def _send_file(self, file: HasPath) -> None:
+        """Let the kernel send as much of the file as it can."""
+        stop = file.position + file.size
+        while file.position < stop:
+            count = min(stop - file.position, SENDFILE_BYTES)
+            try:
+                sent = os.sendfile(
+                    self._peer.fileno(), file.fileno(), file.position, count
+                )
+            except (BlockingIOError, ConnectionError, TimeoutError):
+                raise
+            except OSError as error:
+                # Reading will tell whether it is the disk, or the file system only
+                # does not know how to send.
+                _log.warning("cannot send a file: %s", error)
+                return
+            if not sent:
+                return
+            file.seek(file.position + sent)
+
+
+def _cut(reason: str) -> BrokenPipeError:
+    """Return what makes gunicorn hang up without a word."""
+    _log.warning("a download is cut: %s", reason)
+    return BrokenPipeError(errno.EPIPE, reason)
