@@ -40,6 +40,7 @@ from imagereg.images.metadata import Metadata
 from imagereg.images.quotas import LimitTable, Quotas, load_limits
 from imagereg.images.recovery import Recovery, worker_name
 from imagereg.images.removal import Removal
+from imagereg.images.sources import Sources
 from imagereg.images.tags import Tags
 from imagereg.jobs.location_import import LocationImport
 from imagereg.jobs.runner import Queue, Runner
@@ -292,7 +293,7 @@ def _services(ground: _Ground) -> Services:
             images, ground.limits, ground.quotas, ground.removal, ground.locations
         ),
         data=_data(ground),
-        downloads=Downloads(ground.stores),
+        downloads=Downloads(Sources(ground.stores)),
         tags=Tags(images, ground.limits),
         members=Members(MemberRepository(engine), ground.limits),
         actions=Actions(images),

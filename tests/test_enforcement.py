@@ -271,6 +271,7 @@ NOT_USE_CASES: Mapping[str, str] = {
     "NewImage": "a value",
     "Page": "a value",
     "PatchOperation": "a value",
+    "Sources": "reads for whom it was granted, and for copies of our own",
     "Wanted": "a value: an image and a part of it",
 }
 

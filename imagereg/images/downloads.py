@@ -3,57 +3,21 @@
 Source: contract api-images 16; stores 5 and S-4.
 """
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from imagereg.access import Grant
-from imagereg.errors import BlobNotFound, Forbidden, StoreUnavailable
-from imagereg.model import Image, Location, Status
-from imagereg.stores.catalog import StoreCatalog
+from imagereg.errors import Forbidden
+from imagereg.images.sources import Choose, Sources, Wanted
+from imagereg.model import Status
 from imagereg.stores.driver import BlobReader
-from imagereg.stores.relay import relay
-from imagereg.stores.store import Store
-
-log = logging.getLogger(__name__)
-
-#: Picks the wanted part of data of a given size; may refuse.
-Choose = Callable[[int], range]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be read.
-
-    Attributes:
-        choose: picks a part; None is the whole.
-        prefer: ids of stores to try first.
-    """
-
-    image: Image
-    choose: Choose | None = None
-    prefer: Sequence[str] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every byte is wanted."""
-        return self.choose is None
-
-    def part(self, size_bytes: int) -> range:
-        """Return which of ``size_bytes`` are wanted.
-
-        Raises:
-            RangeNotSatisfiable, MultipleRanges: from ``choose``.
-        """
-        return self.choose(size_bytes) if self.choose else range(size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
     """The use cases, bound to what they work on."""
 
-    stores: StoreCatalog
+    sources: Sources
 
     def open(
         self, grant: Grant, choose: Choose | None = None, prefer: Sequence[str] = ()
@@ -74,7 +38,7 @@ class Downloads:
             return None
         # Every download of every caller comes through this one call: a copy on this
         # node may answer instead, and a read of the whole may be copied on its way.
-        return self._from_stores(Wanted(image, choose, prefer))
+        return self.sources.open(Wanted(image, choose, prefer))
 
     def check_in_use(self, grant: Grant) -> None:
         """Refuse the data of an image that was taken out of use.
@@ -84,68 +48,3 @@ class Downloads:
         """
         if grant.image.status == Status.DEACTIVATED and not grant.caller.is_admin:
             raise Forbidden("the requested image has been deactivated")
-
-    def _from_stores(self, wanted: Wanted) -> BlobReader | None:
-        """Open the first location that can be read, the best first.
-
-        Those in the stores that ``prefer`` names are tried first, then by the weight
-        of the store.  If it breaks off, the next ones are read on from there.
-        """
-        image = wanted.image
-        failure: StoreUnavailable | None = None
-        places = self._best_first(wanted)
-        for position, location in enumerate(places):
-            try:
-                store = self.stores.find_for(location)
-                size = image.size if image.size is not None else store.size(location)
-                part = wanted.part(size)
-                reader = _open(store, location, part.start, len(part))
-            except BlobNotFound:
-                log.warning("image %s: no object at a location", image.id)
-            except StoreUnavailable as error:
-                log.warning("image %s: a location cannot be read: %s", image.id, error)
-                failure = error
-            else:
-                others = places[position + 1 :] if image.os_hash_value else []
-                again = [partial(self._reopen, image, other) for other in others]
-                return relay(reader, part.start, again)
-        if failure is not None:
-            raise failure
-        return None
-
-    def _reopen(
-        self, image: Image, location: Location, offset: int, length: int
-    ) -> BlobReader:
-        """Open what is still wanted, at a location that holds the very same data.
-
-        Only whole images of one size are taken for the same; their digest is one for
-        all locations of the record.
-        """
-        store = self.stores.find_for(location)
-        if store.size(location) != image.size:
-            raise StoreUnavailable("the object has another size than the image")
-        return _open(store, location, offset, length)
-
-    def _best_first(self, wanted: Wanted) -> list[Location]:
-        prefer = wanted.prefer
-
-        def rank(place: Location) -> tuple[int, int]:
-            name = place.store or ""
-            position = prefer.index(name) if name in prefer else len(prefer)
-            weight = self.stores[name].weight if name in self.stores else 0
-            return position, -weight
-
-        return sorted(wanted.image.locations, key=rank)
-
-
-def _open(store: Store, location: Location, offset: int, length: int) -> BlobReader:
-    """Open a part that must be there as a whole.
-
-    Raises:
-        StoreUnavailable: it is not; nobody gets less than the record promises.
-    """
-    reader = store.open(location, offset, length)
-    if reader.size != length:
-        reader.close()
-        raise StoreUnavailable("the object is shorter than the image")
-    return reader
