@@ -19,6 +19,7 @@ from imagereg.api.routes import ROUTES
 from imagereg.api.schema_documents import schema_documents
 from imagereg.api.schemas import ImageBodies, image_schema
 from imagereg.api.services import Services
+from imagereg.db.deletions import DeletionRepository
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.jobs import JobRepository
@@ -37,8 +38,9 @@ from imagereg.images.limits import Limits
 from imagereg.images.locations import LocationRules, Locations
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
+from imagereg.images.processes import worker_name
 from imagereg.images.quotas import LimitTable, Quotas, load_limits
-from imagereg.images.recovery import Recovery, worker_name
+from imagereg.images.recovery import Recovery
 from imagereg.images.removal import Removal
 from imagereg.images.sources import Sources
 from imagereg.images.tags import Tags
@@ -121,7 +123,8 @@ class _Ground:
     @cached_property
     def removal(self) -> Removal:
         """What removes bytes that nothing refers to."""
-        return Removal(self.images, self.stores)
+        deletions = DeletionRepository(self.engine)
+        return Removal(deletions, self.stores, worker_name)
 
     @cached_property
     def locations(self) -> Locations:

@@ -263,6 +263,8 @@ NOT_USE_CASES: Mapping[str, str] = {
     "LimitTable": "compares numbers",
     "Quotas": "counts what a project has",
     "Removal": "housekeeping: bytes that a granted deletion condemned",
+    "_Attempt": "a part of `Removal`",
+    "_UnderWay": "a part of `Removal`",
     "Incoming": "a value",
     "Digest": "a value",
     "LocationDraft": "what a granted PATCH would do, before it is approved",

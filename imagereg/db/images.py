@@ -14,7 +14,6 @@ from imagereg.db.engine import Engine
 from imagereg.db.listing import RARE, Having, ListQuery, count_sql, page_sql, wanted
 from imagereg.db.models import (
     HEAD,
-    CondemnedRow,
     ImageRow,
     LocationRow,
     MemberRow,
@@ -197,25 +196,6 @@ class ImageRepository:
                 id=image_id, owner=image.owner, deleted_at_us=now_us()
             ).execute(database)
         return image.locations
-
-    def condemned(self) -> Sequence[tuple[str, Location]]:
-        """Return the bytes that stores have yet to give up, by image id."""
-        rows = self._engine.rows(
-            "SELECT image_id, url, store FROM condemned_locations ORDER BY since_us"
-        )
-        return [
-            (str(image_id), Location(url=str(url), store=None if s is None else str(s)))
-            for image_id, url, s in rows
-        ]
-
-    def forget(self, image_id: str, location: Location) -> None:
-        """Note that condemned bytes are gone from their store."""
-        with self._engine.transaction():
-            self._engine.delete(
-                CondemnedRow,
-                CondemnedRow.image_id == image_id,
-                CondemnedRow.url == location.url,
-            )
 
     def knows_location(self, url: str) -> bool:
         """Return whether an image's bytes lie at ``url``, or a deleted one's did."""

@@ -13,7 +13,7 @@ import orjson
 
 from imagereg.db.engine import Engine
 from imagereg.db.models import ImageRow, LocationRow, PropertyRow
-from imagereg.db.places import location_row
+from imagereg.db.places import add_place
 from imagereg.db.task_models import JobRow, TaskRow
 from imagereg.db.tasks import LOCK, SELECT, build
 from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
@@ -194,9 +194,7 @@ class JobRepository:
         if step.clears:
             self._engine.delete(LocationRow, LocationRow.image_id == image_id)
         if step.added is not None:
-            LocationRow.insert(location_row(image_id, step.added)).execute(
-                self._engine.peewee
-            )
+            add_place(self._engine, image_id, step.added)
 
     def _missed(self, image_id: str) -> ImageRegError:
         rows = self._engine.rows("SELECT status FROM images WHERE id = ?", (image_id,))

@@ -119,13 +119,21 @@ class MemberRow(Model):
 
 
 class LocationRow(Model):
-    """Where bytes of an image lie."""
+    """Where bytes of an image lie, and when somebody last looked at them.
+
+    ``checked_at_us`` is when they were last read or tried to; ``verified_at_us`` when
+    they were last read whole and found good; ``fault`` what was wrong the last time.
+    They stand here, because row numbers may be used again.
+    """
 
     id = AutoField()
     image_id = CharField(max_length=36, index=True)
     url = TextField()
     metadata = TextField(default="{}")
     store = CharField(max_length=255, null=True)
+    checked_at_us = BigIntegerField(null=True)
+    verified_at_us = BigIntegerField(null=True)
+    fault = CharField(max_length=16, null=True)
 
     class Meta:
         """Found by image."""
@@ -138,12 +146,16 @@ class CondemnedRow(Model):
 
     Written in the transaction that removes the location, deleted when the store has
     removed the object, so a store that is down never blocks a DELETE (ruling S-10).
+    ``worker`` is who removes bytes of an image that lives, so that nobody writes to
+    the same place meanwhile.
     """
 
     image_id = CharField(max_length=36)
     url = TextField()
     store = CharField(max_length=255, null=True)
     since_us = BigIntegerField()
+    worker = CharField(max_length=255, null=True)
+    claimed_at_us = BigIntegerField(null=True)
 
     class Meta:
         """A short list that is read as a whole."""

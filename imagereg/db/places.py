@@ -13,14 +13,29 @@ from imagereg.errors import StaleImage
 from imagereg.model import Image, Location, PlaceChanges, now_us
 
 
-def location_row(image_id: str, location: Location) -> dict[str, object]:
-    """Return the columns of a new location."""
-    return {
-        "image_id": image_id,
-        "url": location.url,
-        "metadata": orjson.dumps(location.metadata).decode(),
-        "store": location.store,
-    }
+def add_place(engine: Engine, image_id: str, location: Location) -> None:
+    """Insert a location.  Bytes at the same place, once condemned, are in use again.
+
+    Raises:
+        StaleImage: they are just being removed.
+    """
+    engine.delete(
+        CondemnedRow, CondemnedRow.url == location.url, CondemnedRow.worker.is_null()
+    )
+    if engine.rows("SELECT 1 FROM condemned_locations WHERE url = ?", (location.url,)):
+        raise StaleImage("the bytes at this location are just being removed")
+    LocationRow.insert(
+        image_id=image_id,
+        url=location.url,
+        metadata=orjson.dumps(location.metadata).decode(),
+        store=location.store,
+    ).execute(engine.peewee)
+
+
+def is_being_cleared(engine: Engine, image_id: str) -> bool:
+    """Return whether bytes of the image are just being removed from a store."""
+    sql = "SELECT 1 FROM condemned_locations WHERE image_id = ? AND worker IS NOT NULL"
+    return bool(engine.rows(sql, (image_id,)))
 
 
 def write_places(engine: Engine, before: Image, places: PlaceChanges) -> None:
@@ -42,7 +57,7 @@ def write_places(engine: Engine, before: Image, places: PlaceChanges) -> None:
             LocationRow.id == place.id
         ).execute(engine.peewee)
     for place in places.added:
-        LocationRow.insert(location_row(before.id, place)).execute(engine.peewee)
+        add_place(engine, before.id, place)
 
 
 def condemn(engine: Engine, image_id: str, places: Iterable[Location]) -> None:

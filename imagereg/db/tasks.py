@@ -12,6 +12,7 @@ from peewee import ModelInsert
 from imagereg.approved import ApprovedTask
 from imagereg.db.engine import Engine, Row
 from imagereg.db.models import PropertyRow
+from imagereg.db.places import is_being_cleared
 from imagereg.db.task_models import JobRow, TaskRow
 from imagereg.errors import Conflict, ImageNotFound, StatusConflict
 from imagereg.model import Status, Task, TaskStatus, TaskType, now_us
@@ -162,6 +163,8 @@ class TaskRepository:
         )
         if held:
             raise Conflict(f"a task works on image {image_id} already")
+        if is_being_cleared(self._engine, image_id):
+            raise Conflict(f"bytes of image {image_id} are just being removed")
 
     def _insert(self, table: type, **values: object) -> None:
         ModelInsert(table, values).execute(self._engine.peewee)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from imagereg.db.engine import Engine
 from imagereg.db.models import ImageRow, LocationRow, UploadRow
-from imagereg.db.places import location_row
+from imagereg.db.places import add_place, is_being_cleared
 from imagereg.model import Blob, Image, Location, Status, now_us
 
 #: A last look inside a transaction; raising undoes it.
@@ -48,15 +48,15 @@ class UploadRepository:
         """Move ``queued`` to ``saving`` and enter the upload, or return False.
 
         False also when the journal still knows an upload of this id, because then
-        its bytes are not cleared away yet.  ``check`` runs in the same transaction,
-        which it ends by raising.
+        its bytes are not cleared away yet, and while others of it are being removed.
+        ``check`` runs in the same transaction, which it ends by raising.
         """
         with self._engine.transaction():
             check()
             database = self._engine.peewee
             if self._engine.rows(
                 "SELECT 1 FROM uploads WHERE image_id = ?", (image.id,)
-            ):
+            ) or is_being_cleared(self._engine, image.id):
                 return False
             moved: int = (
                 ImageRow.update(status=Status.SAVING.value, updated_at_us=now_us())
@@ -122,7 +122,7 @@ class UploadRepository:
                 .execute(database)
             )
             if moved:
-                LocationRow.insert(location_row(image_id, location)).execute(database)
+                add_place(self._engine, image_id, location)
                 self._forget(image_id)
         return bool(moved)
 

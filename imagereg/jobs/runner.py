@@ -17,7 +17,7 @@ from typing import Protocol
 from imagereg.db.jobs import Job, JobRepository, Outcome
 from imagereg.db.tasks import TaskRepository
 from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
-from imagereg.images.recovery import is_gone
+from imagereg.images.processes import is_gone
 from imagereg.model import TaskStatus, TaskType
 
 log = logging.getLogger(__name__)

@@ -55,8 +55,8 @@ class StoreCatalog:
         self.default = self[default]
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Open every store that is configured.
+    def from_settings(cls, settings: Settings, *, writable: bool = True) -> Self:
+        """Open every store that is configured; if not ``writable``, to look only.
 
         Raises:
             ConfigurationError: one that is not marked optional cannot be used.
@@ -66,6 +66,7 @@ class StoreCatalog:
             settings.default_store,
             fsync=settings.imagereg.upload_fsync,
             url_filter=URLFilter(settings.import_filtering_opts),
+            writable=writable,
         )
 
     @classmethod
@@ -76,6 +77,7 @@ class StoreCatalog:
         *,
         fsync: bool = True,
         url_filter: URLFilter | None = None,
+        writable: bool = True,
     ) -> Self:
         """Open the stores that ``wanted`` describes.  Raises as `from_settings`."""
         lanes = LaneSupply()
@@ -87,7 +89,8 @@ class StoreCatalog:
                 _log.warning("store %s left out: no driver %s", each.id, each.type)
                 continue
             try:
-                opened[each.reserved].append(_open(each, lanes, context))
+                store = _open(each, lanes, context, writable=writable)
+                opened[each.reserved].append(store)
             except ConfigurationError as error:
                 faults += (f"store {each.id}: {fault}" for fault in error.faults)
         if faults:
@@ -156,11 +159,13 @@ class OpenContext:
     url_filter: URLFilter
 
 
-def _open(wanted: StoreSettings, lanes: LaneSupply, context: OpenContext) -> Store:
+def _open(
+    wanted: StoreSettings, lanes: LaneSupply, context: OpenContext, *, writable: bool
+) -> Store:
     """Open one store, without write access if it is broken but optional (S-11)."""
-    writable = wanted.type not in _READ_ONLY
+    writable = writable and wanted.type not in _READ_ONLY
     try:
-        driver, properties = _OPENERS[wanted.type](wanted, context, True)
+        driver, properties = _OPENERS[wanted.type](wanted, context, writable)
     except ConfigurationError as error:
         if not wanted.optional:
             raise

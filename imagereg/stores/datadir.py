@@ -212,7 +212,27 @@ class DataDir:
             return StoreUnavailable(NOT_NOW)
         return BlobNotFound(NOTHING)
 
-    def sweep(self, key: str | None, older_than_s: float) -> int:
+    def entries(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield name and facts of whatever lies here, except for directories.
+
+        Names that begin with a dot are not ours.
+
+        Raises:
+            OSError: the directory cannot be read, or has lost its ``.tmp``.
+        """
+        with self.handle() as home:
+            os.stat(TEMPORARY, dir_fd=home, follow_symlinks=False)
+            with os.scandir(home) as found:
+                for entry in found:
+                    if entry.name.startswith("."):
+                        continue
+                    with suppress(FileNotFoundError):
+                        if not entry.is_dir(follow_symlinks=False):
+                            yield entry.name, entry.stat(follow_symlinks=False)
+
+    def sweep(
+        self, key: str | None, older_than_s: float, *, pretend: bool = False
+    ) -> int:
         """Remove temporary files without a writer, of ``key`` or all; say how many."""
         oldest = time.time() - older_than_s
         removed = 0
@@ -223,7 +243,8 @@ class DataDir:
                 held = _examine(name, tmp)
                 if held is None or held.is_live or held.changed_at_s > oldest:
                     continue
-                os.unlink(name, dir_fd=tmp)
+                if not pretend:
+                    os.unlink(name, dir_fd=tmp)
                 removed += 1
         return removed
 

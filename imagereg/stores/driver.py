@@ -1,13 +1,15 @@
 """What a backend must do.  What all backends share is in `store.Store`.
 
-Three further powers are optional and found by ``isinstance``, never by a driver's
-name: `HasPath` for readers whose bytes are an ordinary file, `KeepsLeftovers` for
-drivers on which a crash can leave the beginnings of an upload behind, and
-`SignsURLs` for drivers whose backend gives bytes to anybody with a signed URL.
+Further powers are optional and found by ``isinstance``, never by a driver's name:
+`HasPath` for readers whose bytes are an ordinary file, `KeepsLeftovers` for drivers
+on which a crash can leave the beginnings of an upload behind, `SignsURLs` for drivers
+whose backend gives bytes to anybody with a signed URL, and `ListsBlobs` for drivers
+that can tell what they hold.
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -126,10 +128,65 @@ class StoreDriver(Protocol):
 class KeepsLeftovers(Protocol):
     """A backend that can hold uploads nobody will ever finish."""
 
-    def sweep(self, *, key: str | None = None, older_than_s: float = 0.0) -> int:
+    def sweep(
+        self,
+        *,
+        key: str | None = None,
+        older_than_s: float = 0.0,
+        pretend: bool = False,
+    ) -> int:
         """Remove abandoned uploads, of ``key`` or all; say how many.
 
-        Only uploads whose writer is known to be gone are touched.
+        Only uploads whose writer is known to be gone are touched, and none at all
+        when ``pretend``: then they are counted and stay.
+
+        Raises:
+            StoreUnavailable: nobody can tell.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBlob:
+    """One committed blob, as a listing shows it.
+
+    Attributes:
+        url: where it lies, as `ListsBlobs.canonical` spells it.
+        size: bytes.
+        changed_at_s: when it was written, in seconds since 1970.
+    """
+
+    key: str
+    url: str
+    size: int
+    changed_at_s: float
+
+
+@runtime_checkable
+class ListsBlobs(Protocol):
+    """A backend that can tell what it holds, for `imagereg store gc`.
+
+    An object store pages through its listing (as ``ListObjectsV2`` does) and never
+    collects it; ``changed_at_s`` is its ``LastModified``.  Unfinished multipart
+    uploads are no blobs: those belong to `KeepsLeftovers`.
+    """
+
+    def list_blobs(self) -> Iterator[ListedBlob]:
+        """Yield every committed blob, in any order, also those of foreign names.
+
+        A blob that comes or goes meanwhile may be yielded or not; every other one is.
+
+        Raises:
+            StoreUnavailable: the listing broke off, so what was yielded is not all.
+        """
+
+    def canonical(self, url: str) -> str:
+        """Return the one spelling of ``url`` that `list_blobs` uses.
+
+        Locations may be written in other ways: by another scheme of the same store,
+        or with the credentials that old rows hold.
+
+        Raises:
+            BlobNotFound: the URL is not of this store.
         """
 
 

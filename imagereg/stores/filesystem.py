@@ -31,7 +31,7 @@ from imagereg.stores.datadir import (
     as_store_error,
     storage_errors,
 )
-from imagereg.stores.driver import BlobReader, BlobWriter, check_key
+from imagereg.stores.driver import BlobReader, BlobWriter, ListedBlob, check_key
 from imagereg.stores.filewriter import FileWriter, Upload
 from imagereg.stores.mountpoints import Mountpoints
 
@@ -158,10 +158,31 @@ class FilesystemDriver:
             return False
         return True
 
-    def sweep(self, *, key: str | None = None, older_than_s: float = 0.0) -> int:
+    def sweep(
+        self,
+        *,
+        key: str | None = None,
+        older_than_s: float = 0.0,
+        pretend: bool = False,
+    ) -> int:
         """Remove temporary files without a writer; say how many."""
         with storage_errors():
-            return sum(place.sweep(key, older_than_s) for place in self._places)
+            return sum(
+                place.sweep(key, older_than_s, pretend=pretend)
+                for place in self._places
+            )
+
+    def list_blobs(self) -> Iterator[ListedBlob]:
+        """Yield every file that has a name of ours."""
+        for place in self._places:
+            with storage_errors():
+                for name, facts in place.entries():
+                    url = self._locate(place, name).url
+                    yield ListedBlob(name, url, facts.st_size, facts.st_mtime)
+
+    def canonical(self, url: str) -> str:
+        """Return ``url`` by its usual scheme."""
+        return self._locate(*self._parse(url)).url
 
     def _begin(self, key: str, announced_bytes: int) -> tuple[DataDir, TemporaryFile]:
         """Return a temporary file in the first directory that takes the upload."""

@@ -1,12 +1,13 @@
 """Blobs in this process's memory: for tests and for trying things out."""
 
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 from imagereg.errors import BlobExists, BlobNotFound
 from imagereg.model import Location
-from imagereg.stores.driver import BlobReader, BlobWriter
+from imagereg.stores.driver import BlobReader, BlobWriter, ListedBlob
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -21,6 +22,7 @@ class MemoryDriver:
     def __init__(self, name: str = "memory") -> None:
         self._prefix = f"memory://{name}/"
         self._blobs: dict[str, bytes] = {}
+        self._written_at_s: dict[str, float] = {}
 
     def writer(self, key: str, announced_bytes: int, *, replace: bool) -> BlobWriter:
         """Begin an upload."""
@@ -50,9 +52,23 @@ class MemoryDriver:
         """Return whether this is a URL of this very store."""
         return url.startswith(self._prefix)
 
+    def list_blobs(self) -> Iterator[ListedBlob]:
+        """Yield every blob."""
+        for key, data in tuple(self._blobs.items()):
+            yield ListedBlob(
+                key, self._prefix + key, len(data), self._written_at_s[key]
+            )
+
+    def canonical(self, url: str) -> str:
+        """Return ``url``, which has no other spelling."""
+        if not self.owns(url):
+            raise BlobNotFound("there is no such object in the store")
+        return url
+
     def put(self, key: str, data: bytes, *, replace: bool) -> Location:
         """Keep ``data`` under ``key``, all of it at once."""
         self._check_free(key, replace=replace)
+        self._written_at_s[key] = time.time()
         self._blobs[key] = data
         return Location(self._prefix + key)
 

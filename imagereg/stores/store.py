@@ -10,6 +10,8 @@ from imagereg.stores.driver import (
     BlobReader,
     BlobWriter,
     KeepsLeftovers,
+    ListedBlob,
+    ListsBlobs,
     SignsURLs,
     StoreDriver,
     check_key,
@@ -185,6 +187,33 @@ class Store:
         if not isinstance(self._driver, SignsURLs):
             return None
         return self._driver.signed_url(self._url(location), expires_in_s, filename)
+
+    def leftovers(self, older_than_s: float) -> int:
+        """Return how many abandoned uploads `sweep` would remove."""
+        if not isinstance(self._driver, KeepsLeftovers):
+            return 0
+        return self._driver.sweep(older_than_s=older_than_s, pretend=True)
+
+    @property
+    def can_list(self) -> bool:
+        """Whether the store can tell what it holds."""
+        return isinstance(self._driver, ListsBlobs)
+
+    def list_blobs(self) -> Iterator[ListedBlob]:
+        """Yield every committed blob; nothing from a store that cannot tell.
+
+        Raises:
+            StoreUnavailable: the listing broke off.
+        """
+        if isinstance(self._driver, ListsBlobs):
+            yield from self._driver.list_blobs()
+
+    def canonical(self, url: str) -> str:
+        """Return ``url`` as `list_blobs` spells it, or as it is if it never would."""
+        if isinstance(self._driver, ListsBlobs):
+            with suppress(BlobNotFound):
+                return self._driver.canonical(url)
+        return url
 
     def owns(self, location: Location) -> bool:
         """Return whether the location lies in this store, going by its URL."""

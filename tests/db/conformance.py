@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagereg.approved import ApprovedChanges, ApprovedImage, Changes
+from imagereg.db.deletions import DeletionRepository
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.listing import SORT_KEYS, ListQuery
@@ -87,6 +88,10 @@ class EngineConformance:
     @pytest.fixture
     def uploads(self, engine: Engine) -> UploadRepository:
         return UploadRepository(engine)
+
+    @pytest.fixture
+    def deletions(self, engine: Engine) -> DeletionRepository:
+        return DeletionRepository(engine)
 
     def stored(self, images: ImageRepository, **fields: object) -> Image:
         """Return an image after it was stored."""
@@ -372,7 +377,10 @@ class EngineConformance:
         assert [each.worker for each in uploads.under_way()] == ["one"]
 
     def test_deleted_bytes_are_condemned_until_they_are_gone(
-        self, images: ImageRepository, uploads: UploadRepository
+        self,
+        images: ImageRepository,
+        uploads: UploadRepository,
+        deletions: DeletionRepository,
     ) -> None:
         image = self.stored(images)
         uploads.begin(image, "w", "fast", 0, free)
@@ -381,12 +389,11 @@ class EngineConformance:
 
         (location,) = images.delete(image.id)
 
-        assert [(i, each.url) for i, each in images.condemned()] == [
-            (image.id, PLACE.url)
-        ]
+        found = [(each.image_id, each.location.url) for each in deletions.condemned()]
+        assert found == [(image.id, PLACE.url)]
         assert not images.has_live_location(PLACE.url)
-        images.forget(image.id, location)
-        assert list(images.condemned()) == []
+        deletions.forget(image.id, location.url)
+        assert list(deletions.condemned()) == []
 
     def test_a_protected_image_is_not_deleted(self, images: ImageRepository) -> None:
         image = self.stored(images, protected=True)

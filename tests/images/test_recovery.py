@@ -14,7 +14,8 @@ from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.uploads import Upload, UploadRepository
 from imagereg.errors import StoreUnavailable
-from imagereg.images.recovery import SILENCE_S, is_dead, worker_name
+from imagereg.images.processes import worker_name
+from imagereg.images.recovery import SILENCE_S, is_dead
 from imagereg.model import now_us
 from imagereg.stores.store import Store
 from tests.registry import LocalRegistry

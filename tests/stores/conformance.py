@@ -1,13 +1,20 @@
 """The meaning of the driver contract: every driver passes `StoreConformance`."""
 
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import pytest
 
 from imagereg.errors import BlobExists, BlobNotFound, StoreReadOnly
-from imagereg.stores.driver import BlobReader, KeepsLeftovers, StoreDriver
+from imagereg.stores.driver import (
+    BlobReader,
+    KeepsLeftovers,
+    ListedBlob,
+    ListsBlobs,
+    StoreDriver,
+)
 
 MiB = 1024 * 1024
 
@@ -23,6 +30,12 @@ def put(driver: StoreDriver, key: str, data: bytes, *, replace: bool = False) ->
 def read(reader: BlobReader) -> bytes:
     with reader:
         return b"".join(reader)
+
+
+def listing(driver: StoreDriver) -> Iterator[ListedBlob]:
+    """Return the listing, which every driver that takes data must have."""
+    assert isinstance(driver, ListsBlobs)
+    return driver.list_blobs()
 
 
 class StoreConformance:
@@ -254,6 +267,55 @@ class StoreConformance:
         assert read(driver.open(url, 0, None)) == key.encode()
         driver.delete(url)
         assert driver.find("other") is not None
+
+    def test_lists_what_it_holds(self, driver: StoreDriver) -> None:
+        begun = time.time()
+        sizes = {"one": 5, "two": 0, "größe 3": 70_000}
+        urls = {key: put(driver, key, bytes(size)) for key, size in sizes.items()}
+        driver.delete(put(driver, "gone", b"bytes"))
+
+        listed = {blob.key: blob for blob in listing(driver)}
+
+        assert {key: blob.size for key, blob in listed.items()} == sizes
+        assert {key: blob.url for key, blob in listed.items()} == urls
+        # A store's clock is its own.
+        assert all(
+            begun - 60 <= blob.changed_at_s <= time.time() + 60
+            for blob in listed.values()
+        )
+
+    def test_lists_nothing_that_is_not_committed(self, driver: StoreDriver) -> None:
+        with driver.writer("key", 5, replace=False) as writer:
+            writer.write(b"bytes")
+
+            assert list(listing(driver)) == []
+
+    def test_what_is_listed_can_be_deleted_by_its_url(
+        self, driver: StoreDriver
+    ) -> None:
+        put(driver, "key", b"bytes")
+
+        for blob in list(listing(driver)):
+            driver.delete(blob.url)
+
+        assert list(listing(driver)) == []
+
+    def test_knows_its_urls_in_their_usual_spelling(self, driver: StoreDriver) -> None:
+        url = put(driver, "key", b"bytes")
+        assert isinstance(driver, ListsBlobs)
+
+        assert driver.canonical(url) == url
+        with pytest.raises(BlobNotFound):
+            driver.canonical("nowhere://x/y")
+
+    def test_pretending_to_sweep_leaves_running_uploads_uncounted(
+        self, driver: StoreDriver
+    ) -> None:
+        if isinstance(driver, KeepsLeftovers):
+            with driver.writer("key", 5, replace=False) as writer:
+                writer.write(b"bytes")
+
+                assert driver.sweep(pretend=True) == 0
 
     @staticmethod
     def assert_no_leftovers(driver: StoreDriver) -> None:

@@ -317,3 +317,48 @@ def test_a_directory_that_cannot_tell_its_room_comes_last(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert filesystem._free_bytes(DataDir(tmp_path / "missing")) == -1
+
+
+# Listings.
+
+
+def test_a_listing_shows_what_stands_under_a_name_of_ours(
+    make: Make, home: Path
+) -> None:
+    driver = make()
+    put(driver, "key", b"bytes")
+    (home / "lost+found").mkdir()
+    (home / ".nfs0001").write_bytes(b"of the system")
+    (home / "link").symlink_to("/etc/passwd")
+
+    listed_keys = {blob.key: blob.size for blob in driver.list_blobs()}
+
+    assert listed_keys == {"key": 5, "link": len("/etc/passwd")}
+
+
+def test_a_directory_that_lost_its_mount_lists_nothing_and_says_so(
+    make: Make, home: Path
+) -> None:
+    driver = make()
+    (home / ".tmp" / ".lock").unlink()
+    (home / ".tmp").rmdir()
+
+    with pytest.raises(StoreUnavailable):
+        list(driver.list_blobs())
+
+
+def test_the_other_scheme_is_listed_as_the_usual_one(make: Make, home: Path) -> None:
+    driver = make()
+
+    assert driver.canonical(f"filesystem://{home}/key") == f"file://{home}/key"
+
+
+def test_leftovers_are_counted_without_being_removed(make: Make, home: Path) -> None:
+    driver = make()
+    (home / ".tmp" / "key.0123").write_bytes(b"half")
+
+    counted = driver.sweep(pretend=True)
+
+    assert counted == 1
+    assert (home / ".tmp" / "key.0123").exists()
+    assert driver.sweep() == 1

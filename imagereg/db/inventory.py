@@ -1,0 +1,289 @@
+"""What the rows say about bytes, for whoever compares them with the stores.
+
+Nothing here is one big snapshot: stores and database change while they are compared.
+What keeps an upload under way from looking like an orphan is the order.  A blob is
+listed first; then the journal and the queue are read, then the locations.  An upload
+that ended in between has moved from the journal to the locations, in one transaction,
+and is met there; one that began since wrote nothing of what was listed.
+
+Source: contract stores S-15; SECURITY on orphaned bytes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from imagereg.db.engine import Engine
+from imagereg.db.models import ImageRow, LocationRow
+from imagereg.db.places import condemn
+from imagereg.db.task_models import TaskRow
+from imagereg.model import Location, Status, TaskStatus, now_us
+
+#: How many rows are asked for at a time.
+BATCH = 300
+
+#: How long the id of an image is.
+ID_LENGTH = 36
+
+#: How long the record of a task is kept that was lost, in microseconds.
+KEPT_US = 48 * 3600 * 1_000_000
+
+#: Whether two URLs are spellings of one place.
+IsSame = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the rows say about one key.
+
+    Attributes:
+        known: it is the id of an image, or was once.
+        busy: somebody uploads to that image, or a task works on it.
+        urls: where its bytes lie.
+        condemned: where bytes lie that are about to be removed.
+    """
+
+    known: bool = False
+    busy: bool = False
+    urls: frozenset[str] = frozenset()
+    condemned: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One location, with what is known of the bytes there.
+
+    Attributes:
+        others: how many further locations the image has.
+        verified_at_us: when they were last found good; None is never.
+        fault: what was wrong the last time somebody looked.
+    """
+
+    image_id: str
+    location: Location
+    status: Status
+    size: int | None
+    checksum: str | None
+    os_hash_algo: str | None
+    os_hash_value: str | None
+    others: int = 0
+    checked_at_us: int | None = None
+    verified_at_us: int | None = None
+    fault: str | None = None
+
+
+_RECORDED = (
+    "SELECT i.id, l.id, l.url, l.store, i.status, i.size, i.checksum,"
+    " i.os_hash_algo, i.os_hash_value,"
+    " (SELECT COUNT(*) FROM image_locations o WHERE o.image_id = i.id) - 1,"
+    " l.checked_at_us, l.verified_at_us, l.fault"
+    " FROM image_locations l JOIN images i ON i.id = l.image_id"
+    " WHERE i.status IN ('active', 'deactivated', 'pending_delete')"
+)
+
+_IDLE = (
+    " NOT EXISTS (SELECT 1 FROM uploads u WHERE u.image_id = i.id)"
+    " AND NOT EXISTS (SELECT 1 FROM jobs j JOIN tasks t ON t.id = j.task_id"
+    " WHERE t.image_id = i.id)"
+)
+
+#: Statuses that somebody's work must bring to an end.
+_PASSING = ("saving", "importing")
+
+_NO_DATA = {
+    "size": None,
+    "virtual_size": None,
+    "checksum": None,
+    "os_hash_algo": None,
+    "os_hash_value": None,
+}
+
+
+class Inventory:
+    """Questions about bytes, and the few changes that follow from the answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claims(self, keys: Sequence[str]) -> dict[str, Claims]:
+        """Return what the rows say about each key; at most `BATCH` of them."""
+        busy = self._among("SELECT image_id FROM uploads WHERE image_id IN {}", keys)
+        busy |= self._among(
+            "SELECT t.image_id FROM jobs j JOIN tasks t ON t.id = j.task_id"
+            " WHERE t.image_id IN {}",
+            keys,
+        )
+        known = self._among("SELECT id FROM images WHERE id IN {}", keys)
+        known |= self._among("SELECT id FROM image_tombstones WHERE id IN {}", keys)
+        urls = self._urls("image_locations", keys)
+        condemned = self._urls("condemned_locations", keys)
+        return {
+            key: Claims(
+                key in known,
+                key in busy,
+                frozenset(urls.get(key, ())),
+                frozenset(condemned.get(key, ())),
+            )
+            for key in keys
+        }
+
+    def is_referred_to(self, key: str, is_same: IsSame) -> bool:
+        """Return whether any location, of whatever image, is this blob's.
+
+        ``is_same`` compares URLs, of which those that end in the key are tried.
+        """
+        pattern = key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        rows = self._engine.rows(
+            "SELECT url FROM image_locations WHERE url LIKE ? ESCAPE '!'",
+            (f"%/{pattern}",),
+        )
+        return any(is_same(str(url)) for (url,) in rows)
+
+    def condemn(self, key: str, url: str, store: str, is_same: IsSame) -> bool:
+        """Condemn a blob that nothing refers to, or return False if something does.
+
+        From here on no location can be made of it, and whoever works off the list
+        of condemned bytes will remove it.
+        """
+        with self._engine.transaction():
+            claims = self.claims([key])[key]
+            if claims.busy or self.is_referred_to(key, is_same):
+                return False
+            if url not in claims.condemned:
+                # What cannot be an id is nobody's.
+                image_id = key if len(key) <= ID_LENGTH else ""
+                condemn(self._engine, image_id, [Location(url, store=store)])
+        return True
+
+    def recorded(self) -> Iterator[Recorded]:
+        """Yield every location whose bytes must be there, page by page."""
+        last = 0
+        while True:
+            page = self._records(f"{_RECORDED} AND l.id > ? ORDER BY l.id", last)
+            yield from page
+            if len(page) < BATCH:
+                return
+            last = page[-1].location.id or 0
+
+    def find_recorded(self, location_id: int) -> Recorded | None:
+        """Return one location as it is now, or None if it went away."""
+        found = self._records(f"{_RECORDED} AND l.id = ?", location_id)
+        return found[0] if found else None
+
+    def drop(self, faulty: Recorded, good: Recorded) -> bool:
+        """Take a faulty location away, as long as the image keeps the good one.
+
+        Its bytes are condemned.  Returns False if either changed.
+        """
+        with self._engine.transaction():
+            for each in (faulty, good):
+                now = self.find_recorded(each.location.id or 0)
+                if now is None or (now.image_id, now.os_hash_value, now.checksum) != (
+                    faulty.image_id,
+                    faulty.os_hash_value,
+                    faulty.checksum,
+                ):
+                    return False
+            self._engine.delete(LocationRow, LocationRow.id == faulty.location.id)
+            condemn(self._engine, faulty.image_id, [faulty.location])
+        return True
+
+    def note(self, location_id: int, fault: str | None) -> None:
+        """Record that a location was looked at just now, and what was wrong."""
+        now = now_us()
+        values: dict[str, object] = {"checked_at_us": now, "fault": fault}
+        if fault is None:
+            values["verified_at_us"] = now
+        with self._engine.transaction():
+            LocationRow.update(**values).where(LocationRow.id == location_id).execute(
+                self._engine.peewee
+            )
+
+    def stuck(self) -> Sequence[tuple[str, Status]]:
+        """Return images in a passing status that nobody will bring to an end."""
+        marks = ", ".join("?" * len(_PASSING))
+        rows = self._engine.rows(
+            f"SELECT i.id, i.status FROM images i WHERE i.status IN ({marks}) AND"  # noqa: S608 - marks alone
+            f"{_IDLE} ORDER BY i.id",
+            _PASSING,
+        )
+        return [(str(image_id), Status(str(status))) for image_id, status in rows]
+
+    def unstick(self, image_id: str) -> bool:
+        """Return a stuck image to ``queued``; False if it is none any more."""
+        with self._engine.transaction():
+            if image_id not in {found for found, _ in self.stuck()}:
+                return False
+            self._engine.delete(LocationRow, LocationRow.image_id == image_id)
+            ImageRow.update(
+                status=Status.QUEUED.value, updated_at_us=now_us(), **_NO_DATA
+            ).where(ImageRow.id == image_id).execute(self._engine.peewee)
+        return True
+
+    def lost_tasks(self) -> Sequence[str]:
+        """Return tasks that have not ended and that no queue knows."""
+        rows = self._engine.rows(
+            "SELECT id FROM tasks WHERE status IN ('pending', 'processing')"
+            " AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.task_id = tasks.id)"
+            " ORDER BY id"
+        )
+        return [str(task_id) for (task_id,) in rows]
+
+    def end_task(self, task_id: str) -> bool:
+        """Let a lost task fail; False if it is none any more."""
+        with self._engine.transaction():
+            if task_id not in self.lost_tasks():
+                return False
+            now = now_us()
+            TaskRow.update(
+                status=TaskStatus.FAILURE.value,
+                message="given up: the service lost sight of it",
+                updated_at_us=now,
+                expires_at_us=now + KEPT_US,
+            ).where(TaskRow.id == task_id).execute(self._engine.peewee)
+        return True
+
+    def _among(self, sql: str, keys: Sequence[str]) -> set[str]:
+        marks = f"({', '.join('?' * len(keys))})"
+        return {str(key) for (key,) in self._engine.rows(sql.format(marks), keys)}
+
+    def _urls(self, table: str, keys: Sequence[str]) -> dict[str, list[str]]:
+        marks = ", ".join("?" * len(keys))
+        found: dict[str, list[str]] = {}
+        for key, url in self._engine.rows(
+            f"SELECT image_id, url FROM {table} WHERE image_id IN ({marks})",  # noqa: S608 - one of two tables
+            keys,
+        ):
+            found.setdefault(str(key), []).append(str(url))
+        return found
+
+    def _records(self, sql: str, parameter: int) -> list[Recorded]:
+        rows = self._engine.rows(f"{sql} LIMIT {BATCH}", (parameter,))
+        return [_recorded(*row) for row in rows]
+
+
+def _recorded(*row: object) -> Recorded:
+    image_id, number, url, store, status, size, *digests, others, checked, good, bad = (
+        row
+    )
+    checksum, algorithm, value = (_text(each) for each in digests)
+    return Recorded(
+        image_id=str(image_id),
+        location=Location(str(url), store=_text(store), id=int(str(number))),
+        status=Status(str(status)),
+        size=_number(size),
+        checksum=checksum,
+        os_hash_algo=algorithm,
+        os_hash_value=value,
+        others=int(str(others)),
+        checked_at_us=_number(checked),
+        verified_at_us=_number(good),
+        fault=_text(bad),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: object) -> int | None:
+    return None if value is None else int(str(value))
