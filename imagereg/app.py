@@ -13,8 +13,10 @@ from imagereg.api.auth import Authenticator, NoAuth, TrustedHeaders
 from imagereg.api.declared import DeclaredProperties, load_declared
 from imagereg.api.dispatch import bind
 from imagereg.api.documents import DocumentOptions
+from imagereg.api.front_end import FrontEnd
 from imagereg.api.negotiation import Negotiation, advertised
 from imagereg.api.openapi import Description
+from imagereg.api.peers import Peers
 from imagereg.api.routes import ROUTES
 from imagereg.api.schema_documents import schema_documents
 from imagereg.api.schemas import ImageBodies, image_schema
@@ -262,7 +264,7 @@ def _authenticator(settings: Settings) -> Authenticator:
         return NoAuth(headers=settings.imagereg.noauth_headers)
     if flavor == "trusted-headers":
         return TrustedHeaders(
-            settings.imagereg.trusted_proxies,
+            Peers(settings.imagereg.trusted_proxies),
             allow_anonymous=settings.default.allow_anonymous_access,
         )
     fault = f"[paste_deploy] flavor: {flavor} is not supported by this version"
@@ -297,6 +299,10 @@ def _services(ground: _Ground) -> Services:
         ),
         data=_data(ground),
         downloads=Downloads(Sources(ground.stores)),
+        front_end=FrontEnd(
+            settings.imagereg.x_accel_redirect,
+            Peers(settings.imagereg.trusted_proxies),
+        ),
         tags=Tags(images, ground.limits),
         members=Members(MemberRepository(engine), ground.limits),
         actions=Actions(images),

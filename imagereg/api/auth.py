@@ -5,13 +5,13 @@ Source: contract auth 2 to 8, rulings U-1, U-3, U-4, U-6, U-7.
 
 import re
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
 from typing import Protocol
 from uuid import uuid4
 
 from flask import Request
 from werkzeug.datastructures import Headers
 
+from imagereg.api.peers import Peers
 from imagereg.errors import HeaderTooLong, Invalid, Unauthenticated
 from imagereg.model import Caller
 
@@ -64,12 +64,12 @@ class TrustedHeaders:
     """A front end authenticates, and says who it was by Keystone's headers.
 
     Args:
-        peers: socket addresses and networks whose word counts.
+        peers: those whose word counts.
         allow_anonymous: callers without identity may read.
     """
 
-    def __init__(self, peers: tuple[str, ...], *, allow_anonymous: bool) -> None:
-        self._networks = tuple(ip_network(peer, strict=False) for peer in peers)
+    def __init__(self, peers: Peers, *, allow_anonymous: bool) -> None:
+        self._peers = peers
         self._allow_anonymous = allow_anonymous
 
     def identify(self, request: Request) -> Caller:
@@ -79,23 +79,13 @@ class TrustedHeaders:
             Unauthenticated: it says nothing, or is nobody we trust.
             Invalid: a header is malformed, or came twice.
         """
-        if self._trusts(request.remote_addr):
+        if request.remote_addr in self._peers:
             _check_headers(request)
             if request.headers.get("X-Identity-Status") == "Confirmed":
                 return _from_headers(request.headers)
         if self._allow_anonymous:
             return Caller(read_only=True)
         raise Unauthenticated("no confirmed identity")
-
-    def _trusts(self, peer: str | None) -> bool:
-        try:
-            address = ip_address(peer or "")
-        except ValueError:
-            # A peer without an address, such as one on a local socket.
-            return False
-        # A listener for both families sees IPv4 peers as mapped addresses.
-        known = getattr(address, "ipv4_mapped", None) or address
-        return any(known in network for network in self._networks)
 
 
 def request_id(request: Request, longest: int) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from flask import Response
 
 from imagereg.api import bodies
+from imagereg.api.front_end import REDIRECT_HEADER
 from imagereg.api.services import Call
 from imagereg.images.data import Incoming
 from imagereg.images.ranges import parse_content_range, parse_range
@@ -25,7 +26,7 @@ def download(call: Call) -> Response:
     image = call.grant.image
     call.services.downloads.check_in_use(call.grant)
     tag = _entity_tag(image)
-    if tag and tag in _listed(call.request.headers.get("If-None-Match", "")):
+    if tag and _listed(call.request.headers.get("If-None-Match", "")) & {tag, "*"}:
         return Response(status=304, headers={"ETag": tag})
     part: list[range] = []
     reader = call.services.downloads.open(
@@ -35,6 +36,10 @@ def download(call: Call) -> Response:
         response = Response(status=204)
         del response.headers["Content-Type"]
         return response
+    place = call.services.front_end.place_of(call.request, image, reader)
+    if place is not None:
+        reader.close()
+        return _handed_over(image, place)
     response = Response(
         reader,  # which the server sends in the best way it knows
         200,
@@ -43,6 +48,7 @@ def download(call: Call) -> Response:
     )
     response.call_on_close(reader.close)
     response.content_length = reader.size
+    response.headers["Accept-Ranges"] = "bytes"
     _describe(response, image)
     if part:
         size = image.size if image.size is not None else part[0].stop
@@ -53,8 +59,18 @@ def download(call: Call) -> Response:
     return response
 
 
+def _handed_over(image: Image, place: str) -> Response:
+    """Return the answer by which the front end sends a file.
+
+    It minds ``Range`` itself, which is known to be good.
+    """
+    response = Response(mimetype="application/octet-stream")
+    response.headers[REDIRECT_HEADER] = place
+    _describe(response, image)
+    return response
+
+
 def _describe(response: Response, image: Image) -> None:
-    response.headers["Accept-Ranges"] = "bytes"
     response.headers["X-Content-Type-Options"] = "nosniff"
     if image.checksum:
         response.headers["Content-MD5"] = image.checksum

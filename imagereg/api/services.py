@@ -9,6 +9,7 @@ from flask import Request
 from imagereg.access import Gate, Grant
 from imagereg.api.auth import Authenticator
 from imagereg.api.documents import DocumentOptions
+from imagereg.api.front_end import FrontEnd
 from imagereg.api.openapi import Description
 from imagereg.api.schemas import ImageBodies
 from imagereg.db.images import ImageRepository
@@ -61,6 +62,7 @@ class Services:
     metadata: Metadata
     data: ImageData
     downloads: Downloads
+    front_end: FrontEnd
     tags: Tags
     members: Members
     actions: Actions

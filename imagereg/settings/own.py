@@ -17,6 +17,7 @@ from imagereg.settings.kinds import (
     integer,
 )
 from imagereg.settings.options import Table, option
+from imagereg.settings.special import FOLDERS
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Own(Table):
         NETWORKS,
         ("127.0.0.1", "::1"),
         "Peers whose identity headers count in flavor trusted-headers.",
+    )
+    x_accel_redirect: tuple[tuple[Path, str], ...] = option(
+        FOLDERS,
+        (),
+        "Directories that nginx in front serves itself, as directory:/prefix/.  A"
+        " trusted proxy that sends X-Sendfile-Type: X-Accel-Redirect is told the name"
+        " of a file instead of being sent its bytes; see nginx-x-accel.conf.",
+        shown="unset",
+        example="/var/lib/imagereg/images:/_blobs/",
     )
     limits_file: Path | None = option(
         CONFIG_PATH,

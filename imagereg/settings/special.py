@@ -30,6 +30,19 @@ _STORE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEVELS = ("CRITICAL", "ERROR", "WARNING", "WARN", "INFO", "DEBUG", "NOTSET", "TRACE")
 
 
+def _parse_folders(text: str) -> tuple[tuple[Path, str], ...]:
+    pairs = parse_pairs(text)
+    for folder, prefix in pairs.items():
+        require(Path(folder).is_absolute(), "absolute directories")
+        good = re.fullmatch(r"/[!-~]*/", prefix) and "//" not in prefix
+        require(good, "directory:/prefix/, the prefix between slashes")
+    return tuple((Path(folder), prefix) for folder, prefix in pairs.items())
+
+
+def _show_folders(value: tuple[tuple[Path, str], ...]) -> tuple[str, ...]:
+    return (",".join(f"{folder}:{prefix}" for folder, prefix in value),)
+
+
 def _parse_hash(text: str) -> str:
     # Imported here: the default needs no check, and every start pays for an import.
     import hashlib
@@ -143,3 +156,6 @@ DATADIRS: Kind[tuple[tuple[Path, int], ...]] = Kind(
     is_repeatable=True,
 )
 LEVELS = Kind("logger=LEVEL pairs between commas", scalar(_parse_levels), _show_levels)
+FOLDERS = Kind(
+    "directory:/prefix/ pairs between commas", scalar(_parse_folders), _show_folders
+)

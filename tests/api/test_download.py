@@ -60,6 +60,7 @@ def test_head_says_what_get_would(
         (f"W/{TAG}", 304),
         (f'"other", {TAG}', 304),
         ('"other"', 200),
+        ("*", 304),
         (TAG.strip('"'), 200),
         ("", 200),
     ],

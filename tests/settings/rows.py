@@ -236,6 +236,7 @@ HONOURED: list[tuple[str, str, object, str, object]] = [
     ("imagereg", "state_dir", "@", "/s", Path("/s")),
     ("imagereg", "auth_users_file", None, "/u", Path("/u")),
     ("imagereg", "trusted_proxies", ("127.0.0.1", "::1"), "10.0.0.1", ("10.0.0.1",)),
+    ("imagereg", "x_accel_redirect", (), "/d:/b/", ((Path("/d"), "/b/"),)),
     ("imagereg", "limits_file", None, "/l", Path("/l")),
     ("imagereg", "upload_fsync", True, "false", False),
     ("imagereg", "upload_idle_timeout", 60, "1", 1),

@@ -38,6 +38,7 @@ KINDS: dict[str, Kind[Any]] = {
     "mode": special.MODE,
     "datadirs": special.DATADIRS,
     "levels": special.LEVELS,
+    "folders": special.FOLDERS,
 }
 
 GOOD: list[tuple[str, str, object]] = [
@@ -69,6 +70,8 @@ GOOD: list[tuple[str, str, object]] = [
     ("brackets", "[y]", ("y",)),
     ("ports", "[80, 443]", (80, 443)),
     ("ports", "[]", ()),
+    ("folders", "", ()),
+    ("folders", "/a:/b/, /c d:/e/", ((Path("/a"), "/b/"), (Path("/c d"), "/e/"))),
     ("pairs", "", {}),
     ("pairs", "a:1, b : 2", {"a": "1", "b": "2"}),
     ("pairs", "a:1:2", {"a": "1:2"}),
@@ -126,6 +129,8 @@ BAD: list[tuple[str, str]] = [
     *[("bracketed", text) for text in ("", "a", "[a", "a]")],
     ("brackets", "[z]"),
     *[("ports", text) for text in ("80", "[x]", "[65536]")],
+    *[("folders", text) for text in ("/a", "a:/b/", "/a:b/", "/a:/b", "/a:/b//")],
+    *[("folders", text) for text in ("/a:/b c/", "/a:/b\n/", "/a:/b/,/a:/c/")],
     *[("pairs", text) for text in ("a", ":1", "a:1,", "a:1,a:2")],
     *[("quota", text) for text in ("x", "1 GB", "1gb", "1.5GB", "-1", "1PB", "GB")],
     *[("host", text) for text in ("a_b", "[::1]", "1.2.3", "-a", "a..b", "::x", "a/8")],
