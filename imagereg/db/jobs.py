@@ -7,15 +7,16 @@ process that was given up, and comes back, changes nothing any more.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
 from imagereg.db.engine import Engine
-from imagereg.db.models import ImageRow, LocationRow, PropertyRow
-from imagereg.db.places import add_place
+from imagereg.db.locks import LOCK
+from imagereg.db.models import HEAD, ImageRow, LocationRow, PropertyRow
+from imagereg.db.places import add_place, condemn
 from imagereg.db.task_models import JobRow, TaskRow
-from imagereg.db.tasks import LOCK, SELECT, build
+from imagereg.db.tasks import SELECT, build
 from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
 from imagereg.model import Location, Status, Task, TaskStatus, now_us
 
@@ -46,16 +47,21 @@ class ImageStep:
         before: the statuses in which it may be made.
         after: the status that follows; None leaves it.
         facts: core fields to set.
+        properties: properties to set; None takes one away.
         added: a location to add.
         clears: take the locations away first; their bytes stay.
+        dropped: locations to take away together with their bytes, which stores give
+            up once nothing refers to them.
         check: refuses the step inside its transaction, by raising.
     """
 
     before: tuple[Status, ...]
     after: Status | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    properties: Mapping[str, str | None] = field(default_factory=dict)
     added: Location | None = None
     clears: bool = False
+    dropped: tuple[Location, ...] = ()
     check: Callable[[], None] = lambda: None
 
 
@@ -129,8 +135,12 @@ class JobRepository:
         with self._held(job):
             self._set_task(job.task.id, message=message)
 
-    def advance(self, job: Job, step: ImageStep) -> None:
-        """Change the job's image.
+    def advance(
+        self, job: Job, step: ImageStep, notes: Mapping[str, object] | None = None
+    ) -> Job:
+        """Change the job's image, and note how far the work is, both or neither.
+
+        Returns the job with ``notes`` in its payload, which a later attempt finds too.
 
         Raises:
             LeaseLost: the job is somebody else's by now.
@@ -138,6 +148,19 @@ class JobRepository:
         """
         with self._held(job):
             self._apply(job, step)
+            return self._noted(job, notes or {})
+
+    def note(self, job: Job, notes: Mapping[str, object]) -> Job:
+        """Note how far the work is, as `advance` does.  Raises `LeaseLost`."""
+        with self._held(job):
+            return self._noted(job, notes)
+
+    def renewed(self, job: Job) -> Job:
+        """Return the job with all that was noted since it was claimed."""
+        rows = self._engine.rows(
+            "SELECT payload FROM jobs WHERE task_id = ?", (job.task.id,)
+        )
+        return replace(job, payload=orjson.loads(str(rows[0][0]))) if rows else job
 
     def finish(self, job: Job, outcome: Outcome) -> None:
         """End the task, make its last change, and unlock the image, all at once.
@@ -175,6 +198,15 @@ class JobRepository:
                 raise LeaseLost(f"task {job.task.id} was taken over")
             yield
 
+    def _noted(self, job: Job, notes: Mapping[str, object]) -> Job:
+        if not notes:
+            return job
+        payload = {**job.payload, **notes}
+        JobRow.update(payload=orjson.dumps(payload).decode()).where(
+            JobRow.task_id == job.task.id
+        ).execute(self._engine.peewee)
+        return replace(job, payload=payload)
+
     def _apply(self, job: Job, step: ImageStep) -> None:
         image_id = job.task.image_id or ""
         step.check()
@@ -193,8 +225,25 @@ class JobRepository:
             raise self._missed(image_id)
         if step.clears:
             self._engine.delete(LocationRow, LocationRow.image_id == image_id)
+        if step.dropped:
+            urls = [place.url for place in step.dropped]
+            self._engine.delete(
+                LocationRow, LocationRow.image_id == image_id, LocationRow.url.in_(urls)
+            )
+            condemn(self._engine, image_id, step.dropped)
         if step.added is not None:
             add_place(self._engine, image_id, step.added)
+        for name, value in step.properties.items():
+            self._set_property(image_id, name, value)
+
+    def _set_property(self, image_id: str, name: str, value: str | None) -> None:
+        self._engine.delete(
+            PropertyRow, PropertyRow.image_id == image_id, PropertyRow.name == name
+        )
+        if value is not None:
+            PropertyRow.insert(
+                image_id=image_id, name=name, value=value, head=value[:HEAD]
+            ).execute(self._engine.peewee)
 
     def _missed(self, image_id: str) -> ImageRegError:
         rows = self._engine.rows("SELECT status FROM images WHERE id = ?", (image_id,))

@@ -11,14 +11,12 @@ from peewee import ModelInsert
 
 from imagereg.approved import ApprovedTask
 from imagereg.db.engine import Engine, Row
+from imagereg.db.locks import LOCK, break_lock, check_unlocked
 from imagereg.db.models import PropertyRow
 from imagereg.db.places import is_being_cleared
 from imagereg.db.task_models import JobRow, TaskRow
 from imagereg.errors import Conflict, ImageNotFound, StatusConflict
 from imagereg.model import Status, Task, TaskStatus, TaskType, now_us
-
-#: The property that says which task works on an image.
-LOCK = "os_glance_import_task"
 
 COLUMNS = (
     "id",
@@ -72,7 +70,9 @@ class TaskRepository:
         """Lock the image for a task and queue the work, all in one transaction.
 
         A lock that no unfinished task holds is broken: unfinished work is always
-        taken up by somebody, so such a lock is a leftover.
+        taken up by somebody, so such a lock is a leftover.  So is the lock of a task
+        that nothing was heard of for long: it fails here, and whoever works on it
+        can change nothing any more.
 
         Raises:
             ImageNotFound: the image went away.
@@ -83,6 +83,7 @@ class TaskRepository:
         image_id = task.image_id or ""
         with self._engine.transaction():
             self._check_image(image_id, status)
+            break_lock(self._engine, image_id)
             self._engine.delete(
                 PropertyRow, PropertyRow.image_id == image_id, PropertyRow.name == LOCK
             )
@@ -150,19 +151,21 @@ class TaskRepository:
                 TaskRow.expires_at_us < now_us(),
             )
 
+    def check_unlocked(self, image_id: str) -> None:
+        """Refuse an image that a task works on.
+
+        Raises:
+            Conflict: one does.
+        """
+        check_unlocked(self._engine, image_id)
+
     def _check_image(self, image_id: str, status: Status) -> None:
         rows = self._engine.rows("SELECT status FROM images WHERE id = ?", (image_id,))
         if not rows:
             raise ImageNotFound(image_id)
         if rows[0][0] != status.value:
             raise StatusConflict(f"image {image_id} is {rows[0][0]}, not {status}")
-        held = self._engine.rows(
-            "SELECT 1 FROM image_properties p JOIN jobs j ON j.task_id = p.value "
-            "WHERE p.image_id = ? AND p.name = ?",
-            (image_id, LOCK),
-        )
-        if held:
-            raise Conflict(f"a task works on image {image_id} already")
+        check_unlocked(self._engine, image_id)
         if is_being_cleared(self._engine, image_id):
             raise Conflict(f"bytes of image {image_id} are just being removed")
 
