@@ -28,6 +28,7 @@ from imagereg.db.jobs import JobRepository
 from imagereg.db.members import MemberRepository
 from imagereg.db.metadefs import NamespaceRepository
 from imagereg.db.schema import prepare
+from imagereg.db.staged import StagedRepository
 from imagereg.db.tasks import TaskRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.db.usage import UsageRepository
@@ -45,6 +46,8 @@ from imagereg.images.quotas import LimitTable, Quotas, load_limits
 from imagereg.images.recovery import Recovery
 from imagereg.images.removal import Removal
 from imagereg.images.sources import Sources
+from imagereg.images.staged import StagedData
+from imagereg.images.staging import Staging, StagingRules
 from imagereg.images.tags import Tags
 from imagereg.jobs.location_import import LocationImport
 from imagereg.jobs.runner import Queue, Runner
@@ -129,6 +132,12 @@ class _Ground:
         return Removal(deletions, self.stores, worker_name)
 
     @cached_property
+    def staged(self) -> StagedData:
+        """Bytes that wait for their import."""
+        rows = StagedRepository(self.engine)
+        return StagedData(rows, self.stores, self.removal, worker_name)
+
+    @cached_property
     def locations(self) -> Locations:
         """What changes where the bytes lie."""
         base = self.settings.default
@@ -156,7 +165,9 @@ def create_app(settings: Settings) -> Registry:
         app.wsgi_app, [name for name, _ in services.versions]
     )
     uploads = UploadRepository(ground.engine)
-    recovery = Recovery(uploads, ground.stores, ground.removal, worker_name)
+    recovery = Recovery(
+        uploads, ground.stores, ground.removal, ground.staged, worker_name
+    )
     return Registry(app, recovery, ground.engine, _runner(ground))
 
 
@@ -302,6 +313,13 @@ def _services(ground: _Ground) -> Services:
         front_end=FrontEnd(
             settings.imagereg.x_accel_redirect,
             Peers(settings.imagereg.trusted_proxies),
+        ),
+        staging=Staging(
+            ground.staged,
+            ground.quotas,
+            StagingRules(
+                ground.limits, enabled="glance-direct" in base.enabled_import_methods
+            ),
         ),
         tags=Tags(images, ground.limits),
         members=Members(MemberRepository(engine), ground.limits),

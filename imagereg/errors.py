@@ -159,6 +159,10 @@ class StatusConflict(Conflict):
     """The image's status does not allow this."""
 
 
+class PartConflict(Conflict):
+    """A range of data does not fit those that are there already."""
+
+
 class PropertyConflict(Conflict):
     """A PATCH operation does not fit the properties that are there."""
 

@@ -94,9 +94,10 @@ class LocalRegistry:
 
     def blobs(self) -> Iterator[tuple[str, bytes]]:
         """Yield name and bytes of every file with image data, finished or not."""
-        for path in sorted((self.where / "images").rglob("*")):
-            if path.is_file() and path.name != ".lock":
-                yield str(path.relative_to(self.where)), path.read_bytes()
+        for folder in (self.where / "images", self.where / "state" / "staging"):
+            for path in sorted(folder.rglob("*")):
+                if path.is_file() and path.name != ".lock":
+                    yield str(path.relative_to(self.where)), path.read_bytes()
 
 
 class LocalClient(Client):

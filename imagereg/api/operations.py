@@ -137,6 +137,10 @@ PARAMETERS: Mapping[str, tuple[Document, ...]] = {
         _header("X-Image-Meta-Store", _TEXT, "The store to put the data in"),
         _header("X-OpenStack-Image-Size", _WHOLE, "Size of the data in bytes"),
     ),
+    "staging.stage": (
+        _header("X-OpenStack-Image-Size", _WHOLE, "Size of the data in bytes"),
+        _header("Content-Range", _TEXT, "Which bytes these are: `bytes 0-99/200`"),
+    ),
     "image_data.download": (
         _header("Range", _TEXT, "One range of bytes: `bytes=0-99`"),
         _header("If-Range", _TEXT, "The ETag that the range belongs to"),
@@ -150,6 +154,7 @@ SUCCESS: Mapping[str, tuple[int, ...]] = {
     "discovery.choices": (300,),
     "discovery.redirect": (302,),
     "image_data.upload": (204,),
+    "staging.stage": (204,),
     "image_data.download": (200, 204, 206, 304),
     "actions.deactivate": (204,),
     "actions.reactivate": (204,),
@@ -174,6 +179,7 @@ USUAL: Mapping[str, tuple[int, ...]] = {
 #: Operation -> statuses of refusal, beside those of every operation like it.
 REFUSALS: Mapping[str, tuple[int, ...]] = {
     "image_data.upload": (410, 415, 503),
+    "staging.stage": (410, 415, 503),
     "image_data.download": (416, 503),
     "images.update": (415,),
     "images.delete": (503,),
@@ -186,6 +192,7 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "images.create": {JSON: "NewImage"},
     "images.update": {V21: "Patch", V20: "OlderPatch"},
     "image_data.upload": {BYTES: "Bytes"},
+    "staging.stage": {BYTES: "Bytes"},
     "members.add": {JSON: "NewMember"},
     "members.update": {JSON: "Membership"},
     "locations.add": {JSON: "NewLocation"},

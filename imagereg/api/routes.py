@@ -13,6 +13,7 @@ from imagereg.api import (
     images,
     locations,
     members,
+    staging,
     tags,
     targets,
     tasks,
@@ -24,6 +25,7 @@ from imagereg.policy.actions import Action
 IMAGES = "/v2/images"
 IMAGE = "/v2/images/<image_id>"
 FILE = f"{IMAGE}/file"
+STAGE = f"{IMAGE}/stage"
 TAG = f"{IMAGE}/tags/<tag>"
 MEMBERS = f"{IMAGE}/members"
 MEMBER = f"{MEMBERS}/<member_id>"
@@ -120,6 +122,15 @@ ROUTES = (
         image_data.download,
         bodyless=True,
         head=True,
+    ),
+    Route("PUT", STAGE, Action.MODIFY_IMAGE, targets.staged, staging.stage),
+    Route(
+        "GET",
+        STAGE,
+        Action.MODIFY_IMAGE,
+        targets.stageable,
+        staging.show,
+        bodyless=True,
     ),
     Route(
         "POST",

@@ -21,6 +21,7 @@ from imagereg.images.locations import Locations
 from imagereg.images.members import Members
 from imagereg.images.metadata import Metadata
 from imagereg.images.quotas import Quotas
+from imagereg.images.staging import Staging
 from imagereg.images.tags import Tags
 from imagereg.jobs.tasks import Tasks
 from imagereg.metadefs.namespaces import Namespaces
@@ -63,6 +64,7 @@ class Services:
     data: ImageData
     downloads: Downloads
     front_end: FrontEnd
+    staging: Staging
     tags: Tags
     members: Members
     actions: Actions

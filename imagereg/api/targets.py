@@ -20,6 +20,7 @@ from imagereg.errors import (
 from imagereg.images.digests import Digest
 from imagereg.images.metadata import NewImage
 from imagereg.images.patch import PatchOperation
+from imagereg.images.ranges import StagedRange, parse_staged_range
 from imagereg.model import Caller, Status, Visibility
 from imagereg.policy.actions import Action
 from imagereg.targets import NoTarget, OwnProject, ProposedImage, StoredImage, Target
@@ -115,12 +116,32 @@ def uploaded(
 
     Source: contract api-images 15.1 and 15.2.
     """
-    content_type = request.headers.get("Content-Type", "")
-    if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
-        message = f"content type `{content_type}` is not application/octet-stream"
-        raise UnsupportedMedia(message)
+    _check_bytes(request)
     size, store = _announced(request), _wanted_store(request, services)
     return _find(caller, services, ids), (size, store)
+
+
+def staged(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, tuple[int | None, StagedRange | None]]:
+    """Return the image that the path names, and the size and range of the headers.
+
+    Source: contract api-images 17; ruling S-14.
+    """
+    services.staging.rules.check_enabled()
+    _check_bytes(request)
+    size, header = _announced(request), request.headers.get("Content-Range")
+    part = None if header is None else parse_staged_range(header)
+    services.staging.rules.check_size(part, size)
+    return _find(caller, services, ids), (size, part)
+
+
+def stageable(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, object]:
+    """Return the image that the path names, if images can be staged."""
+    services.staging.rules.check_enabled()
+    return _find(caller, services, ids), None
 
 
 def downloaded(
@@ -235,6 +256,14 @@ def _asks(operations: tuple[PatchOperation, ...]) -> tuple[Action, ...]:
                 asked[action] = None
         asked[Action.MODIFY_IMAGE] = None
     return tuple(asked) or (Action.GET_IMAGE,)
+
+
+def _check_bytes(request: Request) -> None:
+    """Refuse a body that is not declared to be bytes."""
+    content_type = request.headers.get("Content-Type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/octet-stream":
+        message = f"content type `{content_type}` is not application/octet-stream"
+        raise UnsupportedMedia(message)
 
 
 def _wanted_store(request: Request, services: "Services") -> str | None:

@@ -23,6 +23,7 @@ from imagereg.db.models import (
 )
 from imagereg.db.places import condemn, write_places
 from imagereg.db.rows import COLUMNS, SELECT, build
+from imagereg.db.staged import release
 from imagereg.errors import (
     Duplicate,
     ImageNotFound,
@@ -190,17 +191,26 @@ class ImageRepository:
                 raise ImageProtected(f"image {image_id} is protected from deletion")
             for table in (PropertyRow, TagRow, MemberRow, LocationRow):
                 self._engine.delete(table, table.image_id == image_id)
+            staged = release(self._engine, image_id, image_id)
             condemn(self._engine, image_id, image.locations)
             self._engine.delete(ImageRow, ImageRow.id == image_id)
             TombstoneRow.insert(
                 id=image_id, owner=image.owner, deleted_at_us=now_us()
             ).execute(database)
-        return image.locations
+        return (*staged, *image.locations)
 
     def knows_location(self, url: str) -> bool:
-        """Return whether an image's bytes lie at ``url``, or a deleted one's did."""
-        sql = "SELECT 1 FROM condemned_locations WHERE url = ?"
-        return self.has_live_location(url) or bool(self._engine.rows(sql, (url,)))
+        """Return whether an image's bytes lie at ``url``, or a deleted one's did.
+
+        Staged bytes count: they are an image's, too.
+        """
+        return self.has_live_location(url) or any(
+            self._engine.rows(sql, (url,))
+            for sql in (
+                "SELECT 1 FROM condemned_locations WHERE url = ?",
+                "SELECT 1 FROM staged_parts WHERE url = ?",
+            )
+        )
 
     def has_live_location(self, url: str) -> bool:
         """Return whether any image's bytes lie at ``url``."""

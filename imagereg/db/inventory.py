@@ -37,7 +37,8 @@ class Claims:
 
     Attributes:
         known: it is the id of an image, or was once.
-        busy: somebody uploads to that image, or a task works on it.
+        busy: somebody uploads to that image, or a task works on it; or it is the key
+            of staged data.
         urls: where its bytes lie.
         condemned: where bytes lie that are about to be removed.
     """
@@ -111,6 +112,9 @@ class Inventory:
             "SELECT t.image_id FROM jobs j JOIN tasks t ON t.id = j.task_id"
             " WHERE t.image_id IN {}",
             keys,
+        )
+        busy |= self._among(
+            "SELECT object_key FROM staged_parts WHERE object_key IN {}", keys
         )
         known = self._among("SELECT id FROM images WHERE id IN {}", keys)
         known |= self._among("SELECT id FROM image_tombstones WHERE id IN {}", keys)

@@ -184,6 +184,38 @@ class UploadRow(Model):
         table_name = "uploads"
 
 
+class StagedPartRow(Model):
+    """A range of an image's bytes that waits for the import, or is on its way in.
+
+    The row of a range on its way names the process that takes it in; as long as it
+    stands, bytes may lie under ``object_key`` that nothing else knows of.  When they
+    are durable, ``url`` and ``digest`` are set and ``worker`` is taken out.
+
+    ``total`` is the size of the whole as far as the client has told, ``whole`` says
+    that these bytes alone are all, and ``void`` that nobody wants them any more.
+    """
+
+    id = AutoField()
+    image_id = CharField(max_length=36, index=True)
+    start = BigIntegerField()
+    size = BigIntegerField()
+    total = BigIntegerField(null=True)
+    whole = BooleanField(default=False)
+    void = BooleanField(default=False)
+    object_key = CharField(max_length=255)
+    store = CharField(max_length=255)
+    url = TextField(null=True)
+    digest = CharField(max_length=128, null=True)
+    owner = CharField(max_length=255, null=True, index=True)
+    worker = CharField(max_length=255, null=True)
+    beat_at_us = BigIntegerField()
+
+    class Meta:
+        """Found by image, and by owner to be counted."""
+
+        table_name = "staged_parts"
+
+
 class SchemaRow(Model):
     """Which version of these tables the database has."""
 
@@ -205,5 +237,6 @@ TABLES: tuple[type[Model], ...] = (
     LocationRow,
     CondemnedRow,
     UploadRow,
+    StagedPartRow,
     SchemaRow,
 )

@@ -20,7 +20,8 @@ class Usage:
 
     Attributes:
         size_bytes: sizes of its images, times the places where they lie.
-        stage_bytes: sizes of what is staged or being imported.
+        stage_bytes: sizes of what is staged or being imported, and announced sizes
+            of what is on its way there.
         reserved_bytes: announced sizes of uploads under way.
         images: records.
         uploading: records that are receiving data.
@@ -47,14 +48,17 @@ class UsageRepository:
                  JOIN image_locations l ON l.image_id = i.id
                 WHERE i.owner = ? AND i.{_LIVE}),
               (SELECT COALESCE(SUM(size), 0) FROM images
-                WHERE owner = ? AND status IN ('uploading', 'importing')),
+                WHERE owner = ? AND status IN ('uploading', 'importing'))
+              + (SELECT COALESCE(SUM(p.size), 0) FROM staged_parts p
+                WHERE p.owner = ? AND NOT EXISTS (SELECT 1 FROM images i
+                  WHERE i.id = p.image_id AND i.size IS NOT NULL)),
               (SELECT COALESCE(SUM(reserved), 0) FROM uploads
                 WHERE owner = ? AND image_id <> ?),
               (SELECT COUNT(*) FROM images WHERE owner = ? AND {_LIVE}),
               (SELECT COUNT(*) FROM images WHERE owner = ? AND id <> ?
                   AND status IN ('saving', 'uploading', 'importing'))""",  # noqa: S608 - every part is written here
             (
-                *(project_id, project_id, project_id, except_for),
+                *(project_id, project_id, project_id, project_id, except_for),
                 *(project_id, project_id, except_for),
             ),
         )

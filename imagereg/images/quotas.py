@@ -109,12 +109,40 @@ class Quotas:
         """
         if owner is None:
             return
-        if self.table is not None:
-            limit = self.table.of(owner).image_count_uploading
-            if limit >= 0:
-                used = self.usage.of(owner, except_for=image_id)
-                _check("uploads at once", used.uploading + 1, limit)
+        self._check_uploading(owner, image_id)
         self.check_bytes(owner, image_id, size_bytes)
+
+    def check_stage(self, owner: str | None, image_id: str, size_bytes: int) -> None:
+        """Refuse so many more staged bytes; called inside their transaction.
+
+        Raises:
+            TooLarge: too many uploads at once, or too many bytes.
+        """
+        if owner is None or self.table is None:
+            return
+        self._check_uploading(owner, image_id)
+        room = self.stage_room_bytes(owner)
+        if room is not None and size_bytes > room:
+            raise TooLarge(self.too_much_staged)
+
+    def check_staged(self, owner: str | None) -> None:
+        """Refuse what is staged by now, inside the transaction that added to it.
+
+        Raises:
+            TooLarge: it is more than the project may stage.
+        """
+        limit = self._stage_limit(owner)
+        if owner is None or limit is None:
+            return
+        if self.usage.of(owner).stage_bytes > limit:
+            raise TooLarge(self.too_much_staged)
+
+    def stage_room_bytes(self, owner: str | None) -> int | None:
+        """Return how many bytes the project may still stage; None is any number."""
+        limit = self._stage_limit(owner)
+        if owner is None or limit is None:
+            return None
+        return max(limit - self.usage.of(owner).stage_bytes, 0)
 
     def check_bytes(self, owner: str | None, image_id: str, size_bytes: int) -> None:
         """Refuse so many more bytes; called inside the transaction that adds them.
@@ -154,6 +182,25 @@ class Quotas:
             name: {"usage": number, "limit": getattr(limits, name)}
             for name, number in numbers.items()
         }
+
+    @property
+    def too_much_staged(self) -> str:
+        """What a client is told who stages too much."""
+        return "the data would exceed the staging quota of the project"
+
+    def _check_uploading(self, owner: str, image_id: str) -> None:
+        if self.table is None:
+            return
+        limit = self.table.of(owner).image_count_uploading
+        if limit >= 0:
+            used = self.usage.of(owner, except_for=image_id)
+            _check("uploads at once", used.uploading + 1, limit)
+
+    def _stage_limit(self, owner: str | None) -> int | None:
+        if owner is None or self.table is None:
+            return None
+        limit = self.table.of(owner).image_stage_total
+        return limit * MIB if limit >= 0 else None
 
     def _size_limit(self, owner: str | None) -> int | None:
         if owner is None:

@@ -9,11 +9,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from imagereg.db.staged import NOBODY, PartUnderWay
 from imagereg.db.uploads import Upload, UploadRepository
 from imagereg.errors import ImageRegError
 from imagereg.images.data import BEAT_S
 from imagereg.images.processes import is_gone
 from imagereg.images.removal import Removal
+from imagereg.images.staged import StagedData
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.store import Store
 
@@ -38,17 +40,38 @@ class Recovery:
     uploads: UploadRepository
     stores: StoreCatalog
     removal: Removal
+    staged: StagedData
     worker: Callable[[], str]
 
     def run(self) -> None:
-        """Return dead uploads' images to ``queued``, remove what nobody refers to."""
+        """Return dead uploads' images to ``queued``, remove what nobody refers to.
+
+        What else was staged of an image is kept: its client may go on.
+        """
         for upload in self.uploads.under_way():
             if is_dead(upload):
                 self.clear(upload)
+        for part in self.staged.rows.under_way():
+            if part.worker == NOBODY or is_gone(
+                part.worker, part.beat_at_us, SILENCE_S
+            ):
+                self._clear_part(part)
         self.removal.sweep()
-        for store in self.stores:
+        for store in (*self.stores, *self.stores.reserved.values()):
             if store.writable:
                 self._sweep(store)
+
+    def _clear_part(self, part: PartUnderWay) -> None:
+        rows, me = self.staged.rows, self.worker()
+        if not rows.hand_over(part.number, part.worker, me):
+            return
+        try:
+            self.staged.clear(part)
+        except ImageRegError as error:
+            log.warning("image %s: a part not cleared yet: %s", part.image_id, error)
+            rows.hand_over(part.number, me, NOBODY)
+            return
+        log.warning("image %s: a part was cut off by a crash", part.image_id)
 
     def _sweep(self, store: Store) -> None:
         try:

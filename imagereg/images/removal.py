@@ -81,7 +81,7 @@ class Removal:
         try:
             if not self._deletions.claim(image_id, url, self._worker()):
                 return _Outcome.NOT_NOW
-            self._delete(self._stores.find_for(location), location)
+            self._delete(self._stores.find_for(location, reserved=True), location)
         except BlobNotFound:
             log.info("image %s: its bytes were gone from the store already", image_id)
         except ImageRegError as error:

@@ -12,6 +12,7 @@ from imagereg.settings.kinds import (
     BOOL,
     CONFIG_PATH,
     HTTP_URL,
+    NAME,
     NETWORKS,
     WORKING_PATH,
     integer,
@@ -66,6 +67,13 @@ class Own(Table):
     )
     download_idle_timeout: int = option(
         integer(1), 60, "How long a downloading client may stall.", unit="seconds"
+    )
+    staging_store: str | None = option(
+        NAME,
+        None,
+        "A store, by its id, in which staged data wait for their import, instead of"
+        " a directory of this node; name one that all nodes reach.",
+        example="cheap",
     )
     certificates_dir: Path | None = option(
         CONFIG_PATH,

@@ -46,8 +46,8 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
             ),
             (
                 "DEFAULT",
-                _IMPORT,
-                "node_staging_uri worker_self_reference_url",
+                "nodes do not forward requests; see [imagereg] staging_store",
+                "worker_self_reference_url",
             ),
             (
                 "DEFAULT",

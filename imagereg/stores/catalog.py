@@ -42,17 +42,23 @@ class StoreCatalog:
     Args:
         default: id of the store that takes images which name none.
         reserved: stores of the service itself; no caller can name them.
+        staging: id of the store, of either kind, in which uploads wait.
 
     Attributes:
         reserved: those, by id.
     """
 
     def __init__(
-        self, stores: Iterable[Store], default: str, reserved: Iterable[Store] = ()
+        self,
+        stores: Iterable[Store],
+        default: str,
+        reserved: Iterable[Store] = (),
+        staging: str = STAGING,
     ) -> None:
         self._stores = {store.id: store for store in stores}
         self.reserved = MappingProxyType({store.id: store for store in reserved})
         self.default = self[default]
+        self._staging = staging
 
     @classmethod
     def from_settings(cls, settings: Settings, *, writable: bool = True) -> Self:
@@ -67,6 +73,7 @@ class StoreCatalog:
             fsync=settings.imagereg.upload_fsync,
             url_filter=URLFilter(settings.import_filtering_opts),
             writable=writable,
+            staging=settings.imagereg.staging_store or STAGING,
         )
 
     @classmethod
@@ -78,6 +85,7 @@ class StoreCatalog:
         fsync: bool = True,
         url_filter: URLFilter | None = None,
         writable: bool = True,
+        staging: str = STAGING,
     ) -> Self:
         """Open the stores that ``wanted`` describes.  Raises as `from_settings`."""
         lanes = LaneSupply()
@@ -97,7 +105,13 @@ class StoreCatalog:
             raise ConfigurationError(faults)
         if default not in {store.id for store in opened[False]}:
             raise ConfigurationError([f"the default store {default} is not there"])
-        return cls(opened[False], default, opened[True])
+        if staging != STAGING and not any(
+            store.id == staging and (store.writable or not writable)
+            for store in opened[False]
+        ):
+            fault = f"[imagereg] staging_store: no store {staging} takes data"
+            raise ConfigurationError([fault])
+        return cls(opened[False], default, opened[True], staging)
 
     def __getitem__(self, store_id: str) -> Store:
         if store_id not in self._stores:
@@ -116,15 +130,28 @@ class StoreCatalog:
     @property
     def staging(self) -> Store:
         """Where uploads wait for their import."""
-        return self.reserved[STAGING]
+        return self.own(self._staging)
 
-    def find_for(self, location: Location) -> Store:
+    def own(self, store_id: str) -> Store:
+        """Return a store that may be one of the service itself.
+
+        Raises:
+            UnknownStore: there is none.
+        """
+        return self.reserved.get(store_id) or self[store_id]
+
+    def find_for(self, location: Location, *, reserved: bool = False) -> Store:
         """Return the store that holds ``location``: by its id, else by its URL.
+
+        A store of the service itself holds only what it is named for, and is looked
+        at only if ``reserved`` says so: nothing there belongs to an image.
 
         Raises:
             StoreUnavailable: it belongs to no store that is configured now.
         """
-        named = self._stores.get(location.store or "")
+        name = location.store or ""
+        named = self.reserved.get(name) if reserved else None
+        named = named or self._stores.get(name)
         if named is not None and named.owns(location):
             return named
         for store in self:

@@ -34,6 +34,8 @@ PERSONAS: Mapping[str, Headers] = {
 
 DATA = b"the bytes of an image"
 
+BYTES = {"Content-Type": "application/octet-stream"}
+
 LOCATION = {"url": "http://192.168.0.1/image"}
 
 #: The id of no image.
@@ -244,11 +246,14 @@ ASKS: Mapping[str, Ask] = {
     f"PATCH {IMAGE}: community": patch(replace("visibility", "community")),
     f"PATCH {IMAGE}: owner": patch(replace("owner", "project-stranger")),
     f"DELETE {IMAGE}": ACTIVE,
-    f"PUT {IMAGE}/file": Ask(
+    f"PUT {IMAGE}/file": Ask(body=DATA, headers=BYTES, prepare=an_image("queued")),
+    f"PUT {IMAGE}/stage": Ask(body=DATA, headers=BYTES, prepare=an_image("queued")),
+    f"PUT {IMAGE}/stage: range": Ask(
         body=DATA,
-        headers={"Content-Type": "application/octet-stream"},
+        headers={**BYTES, "Content-Range": f"bytes 5-{len(DATA) + 4}/100"},
         prepare=an_image("queued"),
     ),
+    f"GET {IMAGE}/stage": Ask(prepare=an_image("queued")),
     f"GET {IMAGE}/file": ACTIVE,
     f"GET {IMAGE}/file: deactivated": Ask(prepare=an_image("deactivated")),
     f"POST {IMAGE}/actions/deactivate": ACTIVE,
@@ -360,6 +365,14 @@ _BUILT_IN = parse_table(
       private  204 204 403 404 404 404 404 404 403
       shared   204 204 403 403 403 404 404 404 403
       open     204 204 403 403 403 403 404 404 403
+    PUT /v2/images/<image_id>/stage | PUT /v2/images/<image_id>/stage: range
+      private  204 204 403 404 404 404 404 404 403
+      shared   204 204 403 403 403 404 404 404 403
+      open     204 204 403 403 403 403 404 404 403
+    GET /v2/images/<image_id>/stage
+      private  200 200 403 404 404 404 404 404 403
+      shared   200 200 403 403 403 404 404 404 403
+      open     200 200 403 403 403 403 404 404 403
     PUT /v2/images/<image_id>/tags/<tag> | DELETE /v2/images/<image_id>/tags/<tag>
       private  204 204 403 404 404 404 404 404 403
       shared   204 204 403 403 403 404 404 404 403
@@ -474,6 +487,14 @@ _ORIGIN = parse_table(
       private  204 204 204 404 404 404 404 204 403
       shared   204 204 204 403 403 404 404 204 403
       open     204 204 204 403 403 403 403 204 403
+    PUT /v2/images/<image_id>/stage | PUT /v2/images/<image_id>/stage: range
+      private  204 204 204 404 404 404 404 204 403
+      shared   204 204 204 403 403 404 404 204 403
+      open     204 204 204 403 403 403 403 204 403
+    GET /v2/images/<image_id>/stage
+      private  200 200 200 404 404 404 404 200 403
+      shared   200 200 200 403 403 404 404 200 403
+      open     200 200 200 403 403 403 403 200 403
     PUT /v2/images/<image_id>/tags/<tag> | DELETE /v2/images/<image_id>/tags/<tag>
       private  204 204 204 404 404 404 404 204 403
       shared   204 204 204 403 403 404 404 204 403

@@ -24,8 +24,10 @@ SCENARIOS = GOLDEN / "scenarios"
 WHOLE = (
     "edge",
     "image-create",
+    "image-data",
     "image-delete",
     "image-format",
+    "image-patch",
     "image-show",
     "info",
     "members",
@@ -49,9 +51,7 @@ NOT_YET: dict[str, str] = {
     "cache/permissions": "image cache",
     "cache/queue-and-delete": "image cache",
     "cache/queued-image": "image cache",
-    "image-data/deactivated-others": "import",
     "image-list/status-filter": "import",
-    "image-patch/formats-while-staged": "import",
     "import/all-stores-single": "import",
     "import/bad-bodies": "import",
     "import/glance-direct": "import",
@@ -76,10 +76,6 @@ NOT_YET: dict[str, str] = {
     "policy/modify_image-admin-only": "import",
     "policy/modify_image-everybody": "import",
     "protections/os-glance-section": "import",
-    "staging/active-image": "import",
-    "staging/content-type": "import",
-    "staging/delete-staged": "import",
-    "staging/who-may-stage": "import",
     "staging/without-formats": "import",
 }
 

@@ -241,6 +241,7 @@ HONOURED: list[tuple[str, str, object, str, object]] = [
     ("imagereg", "upload_fsync", True, "false", False),
     ("imagereg", "upload_idle_timeout", 60, "1", 1),
     ("imagereg", "download_idle_timeout", 60, "1", 1),
+    ("imagereg", "staging_store", None, "s", "s"),
     ("imagereg", "certificates_dir", None, "/c", Path("/c")),
     ("imagereg", "event_webhook", None, "http://h", "http://h"),
     ("imagereg", "event_log", None, "/e", Path("/e")),

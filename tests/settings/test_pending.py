@@ -15,6 +15,7 @@ WORKED_OUT = {
     ("DEFAULT", "use_keystone_limits"),
     ("DEFAULT", "log_dir"),
     ("DEFAULT", "delayed_delete"),
+    ("DEFAULT", "node_staging_uri"),
     ("glance_store", "default_backend"),
     ("paste_deploy", "caching"),
     ("paste_deploy", "cachemanagement"),
