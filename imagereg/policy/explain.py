@@ -68,9 +68,9 @@ class Node:
         if not self.children:
             return (self,)
         guilty = [child for child in self.children if child.asked] or [*self.children]
-        if isinstance(self.check, And | Or):
-            ended = self.holds is isinstance(self.check, Or) or self.holds is None
-            guilty = guilty[-1:] if ended else guilty
+        # An "and" or "or" that ended early did so at the last part that was asked.
+        if self.holds is isinstance(self.check, Or) or self.holds is None:
+            guilty = guilty[-1:]
         return tuple(leaf for child in guilty for leaf in child.blame)
 
 

@@ -113,7 +113,7 @@ def lint(
 
 def nearest(name: str, known: Collection[str]) -> str:
     """Return a question after the most similar known name; empty where none is."""
-    found = get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    found = get_close_matches(name, known, n=1, cutoff=0.7)
     return f"; did you mean `{found[0]}`?" if found else ""
 
 

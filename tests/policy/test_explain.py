@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from imagereg.errors import ConfigurationError, RuleSyntaxError
 from imagereg.policy.explain import (
-    SHOWN_CHARS,
     describe,
     explain,
     explain_denial,
@@ -133,6 +132,37 @@ def test_what_the_decision_did_not_need_is_marked() -> None:
         *("role:reader", "rule:other", "not role:a", "role:a"),
     ]
     assert tree.children[1].holds is True
+    assert tree.children[1].rule is rules.rules["other"]
+    assert [*tree.walk()][-1].note == "the caller has reader"
+    assert [str(leaf.check) for leaf in tree.children[1].blame] == ["role:a"]
+
+
+def test_nothing_within_a_part_that_was_not_needed_is_marked_as_asked() -> None:
+    rules = texts(it="role:reader or (role:a and not role:b)", no="not role:a")
+
+    idle = explain(rules, READER, "it", {}).tree.children[1]
+    needed = explain(rules, READER, "no", {}).tree
+
+    assert [node.asked for node in idle.walk()] == [False] * 4
+    assert [node.asked for node in needed.walk()] == [True, True]
+
+
+def test_a_rule_that_is_referred_to_twice_is_judged_once() -> None:
+    rules = texts(it="rule:other and rule:other", other="role:reader")
+
+    first, second = explain(rules, READER, "it", {}).tree.children
+
+    assert first.children[0] is second.children[0]
+
+
+def test_every_part_that_is_to_blame_is_told() -> None:
+    found = explain(texts(it="role:a or role:b"), READER, "it", {})
+
+    assert reason(found) == (
+        "rule `it` (built-in default) refuses:"
+        " `role:a` is false (the caller has reader);"
+        " `role:b` is false (the caller has reader)"
+    )
 
 
 def test_a_rule_says_where_it_is_written(tmp_path: Path) -> None:
@@ -168,6 +198,7 @@ def test_a_name_that_no_rule_has_is_refused() -> None:
     assert reason(asked) == "no rule is named `gone`, which is refused"
     assert (asked.place, asked.text) == ("built-in default", "!")
     assert (str(asked.tree.check), asked.tree.holds) == ("!", False)
+    assert asked.tree.asked
     assert referred.tree.asked
     assert describe(referred.tree) == "`rule:gone` is false (no rule is named `gone`)"
 
@@ -217,7 +248,8 @@ def test_the_target_says_who_is_told_why_and_what_was_refused(tmp_path: Path) ->
         (None, "nothing"),
         ("", "''"),
         ("a\nb", "'a\\nb'"),
-        ("x" * 100, "x" * SHOWN_CHARS + "..."),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, "x" * 64 + "..."),
         (5, "5"),
     ],
 )

@@ -176,6 +176,14 @@ def test_an_answer_that_trickles_is_cut_off(judge: Start) -> None:
     assert time.monotonic() - start < 4
 
 
+def test_of_a_long_answer_only_the_beginning_is_read(judge: Start) -> None:
+    server = judge(b"True" * 500)
+    server.pause_s = 0.01
+
+    # The whole of it would take twenty times the time there is.
+    assert ask(server.url(), RemoteOptions(timeout_s=1)) is False
+
+
 def test_a_time_that_was_over_before_the_connection_counts(
     judge: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

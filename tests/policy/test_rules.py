@@ -236,6 +236,33 @@ def test_long_chains_of_references_are_refused_once(tmp_path: Path) -> None:
     ]
 
 
+NESTED = {"one": "@", "two": "rule:one", "deepest": "not " * (MAX_DEPTH - 1) + "@"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{'not ' * (MAX_DEPTH - 2)}rule:two",
+        "rule:deepest",
+        # The deepest of several references counts.
+        "rule:deepest or rule:two or @",
+        "@ or rule:two or rule:deepest",
+    ],
+)
+def test_depth_counts_what_lies_in_a_rule_and_in_those_it_refers_to(
+    tmp_path: Path, text: str
+) -> None:
+    assert faults(tmp_path, {**NESTED, "mine": text}) == [
+        "policy.yaml:1: rule `mine`: too deeply nested, through the rules it refers to"
+    ]
+
+
+def test_the_greatest_depth_is_allowed(tmp_path: Path) -> None:
+    text = f"{'not ' * (MAX_DEPTH - 3)}rule:two"
+
+    assert "mine" in load(tmp_path, {**NESTED, "mine": text})
+
+
 @pytest.mark.parametrize(
     ("credentials", "scope"),
     [
