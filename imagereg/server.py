@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import count
 from struct import pack
 from types import FrameType
 from typing import Any
@@ -49,6 +50,9 @@ OPEN_FILES = 65_536
 
 #: How often workers look for what crashed processes left, in seconds.
 HOUSEKEEPING_S = 60
+
+#: After how many such looks they sweep the stores, which some charge for.
+SWEEP_ROUNDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ def check_exposure(settings: Settings, host: str) -> None:
 def serve(registry: Registry, settings: Settings, listen: Listen) -> None:
     """Serve until SIGTERM; a second one stops at once.  Does not return."""
     registry.recovery.run()
+    registry.recovery.sweep()
     # Each process opens connections of its own: SQLite's must not cross a fork.
     registry.engine.close()
     _allow_open_files()
@@ -175,9 +180,12 @@ class _Server(BaseApplication):
     def _keep_house(self) -> None:
         """Clear up after crashed processes, now and then, as long as this one lives."""
         pause = threading.Event()
-        while True:
+        # The process that started this one has just swept.
+        for round_number in count(1):
             try:
                 self._registry.recovery.run()
+                if round_number % SWEEP_ROUNDS == 0:
+                    self._registry.recovery.sweep()
             except Exception:
                 log.exception("housekeeping failed; it will try again")
             pause.wait(HOUSEKEEPING_S)

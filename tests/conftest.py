@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.server import Config, Server
+
+if TYPE_CHECKING:
+    from tests.stores.bucket import Service
 
 # Starts a server with its own configuration; takes what `Server` takes.
 Serve = Callable[..., Server]
@@ -20,6 +24,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("server")).start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Service"]:
+    """Yield a real S3 service, shared by the whole run."""
+    # Imported here: whoever tests nothing of S3 need not have boto3.
+    from tests.stores.bucket import s3_service
+
+    with s3_service(tmp_path_factory.mktemp("s3")) as running:
+        yield running
 
 
 @pytest.fixture

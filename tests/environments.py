@@ -47,7 +47,12 @@ def programs_of(requirements: Path) -> Path:
 
 def _folder(requirements: Path) -> Path:
     """Return where the programs belong, which changes with what they consist of."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     contents = requirements.read_bytes() + sys.version.encode()
     name = f"{requirements.parent.name}-{hashlib.sha256(contents).hexdigest()[:12]}"
-    return cache / "imagereg-tests" / name
+    return cache() / name
+
+
+def cache() -> Path:
+    """Return the folder that keeps what tests install, from one run to the next."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "imagereg-tests"

@@ -57,6 +57,12 @@ class Recovery:
             ):
                 self._clear_part(part)
         self.removal.sweep()
+
+    def sweep(self) -> None:
+        """Remove beginnings of uploads that no journal knows; for now and then.
+
+        Asks every store for all that lie there, so it belongs into no tight loop.
+        """
         for store in (*self.stores, *self.stores.reserved.values()):
             if store.writable:
                 self._sweep(store)

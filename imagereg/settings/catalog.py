@@ -173,7 +173,11 @@ class CatalogReader:
             if not value:
                 self._reader.fault(section, name, "must be set for a store of type s3")
         scheme, mark, host = options.s3_store_host.rpartition("://")
-        if mark and (scheme not in ("http", "https") or not host):
+        # A path or credentials in it would end up in the URLs of images.
+        is_plain = host.rstrip("/") and not set("/@?#") & set(host.rstrip("/"))
+        if (mark and scheme not in ("http", "https")) or (
+            options.s3_store_host and not is_plain
+        ):
             self._reader.fault(
                 section, "s3_store_host", "expected a host, or an http(s):// URL"
             )

@@ -15,6 +15,7 @@ from imagereg.model import Location
 from imagereg.settings import (
     FileStoreSettings,
     HTTPStoreSettings,
+    S3StoreSettings,
     Settings,
     StoreSettings,
 )
@@ -27,6 +28,8 @@ from imagereg.stores.http import HTTPDriver
 from imagereg.stores.mountpoints import load_mountpoints
 from imagereg.stores.store import Store, StoreTraits
 from imagereg.stores.url_filter import URLFilter
+
+MiB = 1024 * 1024
 
 STAGING = "os_glance_staging_store"
 
@@ -261,12 +264,34 @@ def _open_http(
     return HTTPDriver(fetcher), {}
 
 
+def _open_s3(
+    wanted: StoreSettings, context: OpenContext, writable: bool
+) -> tuple[StoreDriver, Mapping[str, object]]:
+    # Imported here: only who has such a store pays for boto3 at every start.
+    from imagereg.stores.s3 import S3Driver, s3_options
+
+    options = wanted.options
+    if not isinstance(options, S3StoreSettings):
+        raise ConfigurationError(["its options are not those of an s3 store"])
+    driver = S3Driver(s3_options(options))
+    if writable:
+        driver.prepare()
+    properties = {
+        "s3_store_large_object_size": options.s3_store_large_object_size * MiB,
+        "s3_store_large_object_chunk_size": (
+            options.s3_store_large_object_chunk_size * MiB
+        ),
+        "s3_store_thread_pools": options.s3_store_thread_pools,
+    }
+    return driver, properties
+
+
 _Opener = Callable[
     [StoreSettings, OpenContext, bool], tuple[StoreDriver, Mapping[str, object]]
 ]
 
 _OPENERS: Mapping[str, _Opener] = MappingProxyType(
-    {"file": _open_file, "http": _open_http}
+    {"file": _open_file, "http": _open_http, "s3": _open_s3}
 )
 
 #: Types that never take data.

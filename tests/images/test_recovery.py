@@ -62,6 +62,8 @@ def crashed(registry: LocalRegistry, uploads: UploadRepository, worker: str) -> 
     return image_id
 
 
+RESERVED = ("os_glance_staging_store", "os_glance_tasks_store")
+
 DEAD = f"{HERE}:other:1:1"
 
 
@@ -169,6 +171,27 @@ def test_an_upload_that_began_since_is_not_taken_for_the_dead_one(
     uploads.begin(image, worker_name(), "file", 0, lambda: None)
 
     assert not uploads.claim(entry, "somebody")
+
+
+def test_a_store_that_is_down_does_not_keep_the_others_from_being_swept(
+    registry: LocalRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    swept: list[tuple[str, float]] = []
+
+    def sweep(store: Store, older_than_s: float) -> int:
+        swept.append((store.id, older_than_s))
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(Store, "sweep", sweep)
+    with caplog.at_level(logging.WARNING):
+        registry.registry.recovery.sweep()
+
+    # The store of type http takes no data, so nothing is left in it.
+    assert [name for name, _ in swept] == ["file", *RESERVED]
+    assert {age for _, age in swept} == {24 * 3600}
+    assert "store file: leftovers stay: down" in caplog.text
 
 
 def test_a_store_that_is_down_does_not_block_a_deletion(

@@ -35,6 +35,7 @@ AMBIGUOUS = {
     "project_domain_id",
     "project_domain_name",
     "project_name",
+    "region_name",
     "user_domain_id",
     "user_domain_name",
     "username",

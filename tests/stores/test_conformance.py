@@ -14,7 +14,8 @@ from imagereg.stores.filesystem import FileOptions, FilesystemDriver
 from imagereg.stores.http import HTTPDriver
 from imagereg.stores.memory import MemoryDriver
 from imagereg.stores.url_filter import URLFilter
-from tests.stores.conformance import ReadOnlyConformance, StoreConformance
+from tests.stores.bucket import Service
+from tests.stores.conformance import MiB, ReadOnlyConformance, StoreConformance
 from tests.stores.web import Web, web_server
 
 
@@ -50,6 +51,21 @@ class TestFilesystemDriverOfTwoDirectories(StoreConformance):
         driver = FilesystemDriver(FileOptions(datadirs=places, fsync=False))
         driver.prepare()
         return driver
+
+
+class TestS3Driver(StoreConformance):
+    store_type = "s3"
+
+    @pytest.fixture
+    def driver(self, s3: Service) -> StoreDriver:
+        return s3.driver()
+
+
+class TestS3DriverOfSmallParts(StoreConformance):
+    @pytest.fixture
+    def driver(self, s3: Service) -> StoreDriver:
+        # The smallest that the service takes, so that large blobs go in several.
+        return s3.driver(part_bytes=5 * MiB, single_bytes=0, threads=1)
 
 
 @pytest.fixture
