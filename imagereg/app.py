@@ -21,6 +21,10 @@ from imagereg.api.routes import ROUTES
 from imagereg.api.schema_documents import schema_documents
 from imagereg.api.schemas import ImageBodies, image_schema
 from imagereg.api.services import Services
+from imagereg.cache.directory import CacheDirectory
+from imagereg.cache.management import CacheManagement
+from imagereg.cache.opening import open_cache, open_directory
+from imagereg.cache.upkeep import Upkeep
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
@@ -75,12 +79,14 @@ class Registry:
         recovery: clears away what crashed processes left, at start and now and then.
         engine: the database; close it before the process forks.
         jobs: works off the queue, once it is started in each process.
+        cache: keeps the image cache in order, likewise; None where there is none.
     """
 
     app: Flask
     recovery: Recovery
     engine: Engine
     jobs: Runner
+    cache: Upkeep | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class _Ground:
 
     Attributes:
         table: limits by project, or None.
+        cache_directory: None where the cache is not turned on.
         declared: custom properties that the operator declares.
         wanted: set when a job is waiting.
     """
@@ -99,6 +106,7 @@ class _Ground:
     authenticator: Authenticator
     engine: Engine
     table: LimitTable | None
+    cache_directory: CacheDirectory | None
     declared: DeclaredProperties
     wanted: threading.Event
 
@@ -138,6 +146,19 @@ class _Ground:
         return StagedData(rows, self.stores, self.removal, worker_name)
 
     @cached_property
+    def sources(self) -> Sources:
+        """The stores, as the places of images."""
+        return Sources(self.stores)
+
+    @cached_property
+    def cache(self) -> CacheManagement | None:
+        """The image cache of this node."""
+        directory, read = self.cache_directory, self.sources.read
+        if directory is None:
+            return None
+        return open_cache(self.settings, directory, self.engine, read)
+
+    @cached_property
     def locations(self) -> Locations:
         """What changes where the bytes lie."""
         base = self.settings.default
@@ -168,7 +189,8 @@ def create_app(settings: Settings) -> Registry:
     recovery = Recovery(
         uploads, ground.stores, ground.removal, ground.staged, worker_name
     )
-    return Registry(app, recovery, ground.engine, _runner(ground))
+    upkeep = ground.cache.upkeep if ground.cache else None
+    return Registry(app, recovery, ground.engine, _runner(ground), upkeep)
 
 
 def _ground(settings: Settings) -> _Ground:
@@ -180,6 +202,7 @@ def _ground(settings: Settings) -> _Ground:
     engine = _collect(faults, lambda: _engine(settings))
     limits_file = settings.imagereg.limits_file
     table = _collect(faults, lambda: load_limits(limits_file)) if limits_file else None
+    cache_directory = _collect(faults, lambda: open_directory(settings))
     declared = _collect(faults, lambda: _declared(settings))
     if faults or not (gate and stores and authenticator and engine and declared):
         raise ConfigurationError(faults)
@@ -190,6 +213,7 @@ def _ground(settings: Settings) -> _Ground:
         authenticator,
         engine,
         table,
+        cache_directory,
         declared,
         threading.Event(),
     )
@@ -299,17 +323,22 @@ def _services(ground: _Ground) -> Services:
     documents = schema_documents(
         formats.disk_formats, formats.container_formats, declared
     )
-    cache = base.image_cache_dir is not None
+    copies = ground.cache.cache if ground.cache else None
     return Services(
         authenticator=ground.authenticator,
         gate=ground.gate,
         images=images,
         catalog=Catalog(images),
         metadata=Metadata(
-            images, ground.limits, ground.quotas, ground.removal, ground.locations
+            images,
+            ground.limits,
+            ground.quotas,
+            ground.removal,
+            ground.locations,
+            copies.forget if copies else lambda image_id: None,
         ),
         data=_data(ground),
-        downloads=Downloads(Sources(ground.stores)),
+        downloads=Downloads(ground.sources, settings.multi_store, copies),
         front_end=FrontEnd(
             settings.imagereg.x_accel_redirect,
             Peers(settings.imagereg.trusted_proxies),
@@ -328,6 +357,7 @@ def _services(ground: _Ground) -> Services:
         tasks=_tasks(ground),
         metadefs=Namespaces(NamespaceRepository(engine)),
         quotas=ground.quotas,
+        cache=ground.cache,
         bodies=ImageBodies(schema, declared),
         options=_document_options(ground),
         max_body_bytes=settings.oslo_middleware.max_request_body_size,
@@ -335,7 +365,9 @@ def _services(ground: _Ground) -> Services:
         page_default=base.limit_param_default,
         page_max=base.api_limit_max,
         public_endpoint=base.public_endpoint,
-        versions=advertised(cache=cache, several_stores=settings.multi_store),
+        versions=advertised(
+            cache=copies is not None, several_stores=settings.multi_store
+        ),
         import_methods=base.enabled_import_methods,
         schemas=documents,
         description=Description(ROUTES, schema, documents),

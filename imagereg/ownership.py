@@ -16,6 +16,14 @@ from imagereg.targets import (
     is_owner,
 )
 
+#: Actions that change what this node keeps, and no image.
+_ON_THE_CACHE = frozenset(
+    {
+        *(Action.CACHE_IMAGE, Action.CACHE_DELETE),
+        *(Action.CACHE_CLEAN, Action.CACHE_PRUNE),
+    }
+)
+
 #: Actions that change something, which an anonymous caller may never do.
 WRITES = frozenset(
     {
@@ -35,6 +43,7 @@ WRITES = frozenset(
         Action.REACTIVATE,
         Action.COPY_IMAGE,
         Action.ADD_METADEF_NAMESPACE,
+        *_ON_THE_CACHE,
     }
 )
 
@@ -46,6 +55,7 @@ OWNER_ONLY = WRITES - {
     Action.MODIFY_MEMBER,
     Action.COPY_IMAGE,
     Action.ADD_METADEF_NAMESPACE,
+    *_ON_THE_CACHE,
 }
 
 #: Actions on a namespace that change nothing; all others are its owner's alone.

@@ -176,6 +176,8 @@ class _Server(BaseApplication):
             target=self._keep_house, name="housekeeping", daemon=True
         ).start()
         self._registry.jobs.start()
+        if self._registry.cache is not None:
+            self._registry.cache.start()
 
     def _keep_house(self) -> None:
         """Clear up after crashed processes, now and then, as long as this one lives."""

@@ -199,6 +199,20 @@ class StoredImage:
             raise self.missing()
 
 
+@dataclass(frozen=True, slots=True)
+class CacheEntry(StoredImage):
+    """An image as far as the cache is concerned.
+
+    Source: contract policy 6: all cache routes answer a refusal with 403, once stored
+    data let the caller see the image.
+    """
+
+    @property
+    def shown_by(self) -> Action | None:
+        """Return None: a refusal hides nothing that stored data show."""
+        return None
+
+
 class ImageFields(Mapping[str, object]):
     """An image as policy rules see it; fields are read when a rule asks for them.
 

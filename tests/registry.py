@@ -26,6 +26,9 @@ SEVERAL_STORES: Config = {
     "cheap": {"filesystem_store_datadir": "{dir}/images/cheap"},
 }
 
+#: The cache of image data is on.
+CACHE: Config = {"DEFAULT": {"image_cache_dir": "{dir}/cache"}}
+
 #: Nothing here has to survive the machine.
 _HASTE: Config = {
     "database": {"sqlite_synchronous": "off"},

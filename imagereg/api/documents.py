@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from imagereg.approved import ImageView
+from imagereg.db.copies import CachedCopy
 from imagereg.model import (
     Location,
     Member,
@@ -149,6 +150,26 @@ def task_document(task: Task, *, whole: bool) -> Document:
             {name: getattr(task, name) for name in known if getattr(task, name)}
         )
     return document
+
+
+def cache_document(copies: Sequence[CachedCopy], queued: Sequence[str]) -> Document:
+    """Return what a node holds, with times in seconds as clients expect them.
+
+    Source: contract api-images 25.
+    """
+    return {
+        "cached_images": [
+            {
+                "image_id": copy.image_id,
+                "hits": copy.hits,
+                "last_accessed": copy.last_accessed_us / 1_000_000,
+                "last_modified": copy.last_modified_us / 1_000_000,
+                "size": copy.size,
+            }
+            for copy in copies
+        ],
+        "queued_images": list(queued),
+    }
 
 
 def raw_task_document(task: Task) -> Document:

@@ -30,7 +30,10 @@ def download(call: Call) -> Response:
         return Response(status=304, headers={"ETag": tag})
     part: list[range] = []
     reader = call.services.downloads.open(
-        call.grant, _chooser(call, tag, part), call.body
+        call.grant,
+        _chooser(call, tag, part),
+        call.body,
+        is_sent=call.request.method == "GET",
     )
     if reader is None:
         response = Response(status=204)

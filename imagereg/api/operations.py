@@ -133,6 +133,13 @@ PARAMETERS: Mapping[str, tuple[Document, ...]] = {
     "metadef_contents.add_tags": (
         _header("X-Openstack-Append", _TRUTH, "Keep the tags that are there"),
     ),
+    "cache.clear": (
+        _header(
+            "X-Image-Cache-Clear-Target",
+            _pattern("^(cache|queue)?$"),
+            "What to clear; empty is both",
+        ),
+    ),
     "image_data.upload": (
         _header("X-Image-Meta-Store", _TEXT, "The store to put the data in"),
         _header("X-OpenStack-Image-Size", _WHOLE, "Size of the data in bytes"),
@@ -161,6 +168,9 @@ SUCCESS: Mapping[str, tuple[int, ...]] = {
     "members.add": (200,),
     "tags.add": (204,),
     "locations.add": (202,),
+    "cache.queue": (202,),
+    "cache.clean": (200,),
+    "cache.prune": (200,),
     # Neither ever succeeds.
     "tasks.create": (),
     "tasks.delete": (405,),
@@ -197,6 +207,10 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "members.update": {JSON: "Membership"},
     "locations.add": {JSON: "NewLocation"},
     "tasks.create": {JSON: "Anything"},
+    # None of these is looked at.
+    "cache.queue": {JSON: "Anything"},
+    "cache.clean": {JSON: "Anything"},
+    "cache.prune": {JSON: "Anything"},
     "metadefs.create": {JSON: "metadefs.namespace"},
     "metadefs.replace": {JSON: "metadefs.namespace"},
     "metadefs.associate": {JSON: "metadefs.resource_type"},

@@ -8,6 +8,7 @@ Source: contract api-images 3.
 
 from imagereg.api import (
     actions,
+    cache,
     discovery,
     image_data,
     images,
@@ -32,6 +33,8 @@ MEMBER = f"{MEMBERS}/<member_id>"
 LOCATIONS = f"{IMAGE}/locations"
 TASKS = "/v2/tasks"
 TASK = f"{TASKS}/<task_id>"
+CACHE = "/v2/cache"
+CACHED = f"{CACHE}/<image_id>"
 
 ROUTES = (
     Route("*", "/", Action.DISCOVER, targets.nothing, discovery.choices, open=True),
@@ -233,5 +236,19 @@ ROUTES = (
     Route("POST", TASKS, Action.TASKS_API_ACCESS, targets.nothing, tasks.create),
     Route("GET", TASK, Action.TASKS_API_ACCESS, targets.nothing, tasks.show),
     Route("DELETE", TASK, Action.TASKS_API_ACCESS, targets.nothing, tasks.delete),
+    Route("GET", CACHE, Action.CACHE_LIST, targets.nothing, cache.index, bodyless=True),
+    Route("DELETE", CACHE, Action.CACHE_DELETE, targets.nothing, cache.clear),
+    Route("PUT", CACHED, Action.CACHE_IMAGE, targets.cache_entry, cache.queue),
+    Route("DELETE", CACHED, Action.CACHE_DELETE, targets.cached, cache.delete),
+    Route(
+        "GET",
+        f"{CACHE}/nodes/<image_id>",
+        Action.LIST_CACHED_NODES,
+        targets.cache_entry,
+        cache.nodes,
+        bodyless=True,
+    ),
+    Route("POST", f"{CACHE}/clean", Action.CACHE_CLEAN, targets.nothing, cache.clean),
+    Route("POST", f"{CACHE}/prune", Action.CACHE_PRUNE, targets.nothing, cache.prune),
     *METADEF_ROUTES,
 )

@@ -12,6 +12,7 @@ from imagereg.api.documents import DocumentOptions
 from imagereg.api.front_end import FrontEnd
 from imagereg.api.openapi import Description
 from imagereg.api.schemas import ImageBodies
+from imagereg.cache.management import CacheManagement
 from imagereg.db.images import ImageRepository
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
@@ -53,6 +54,7 @@ class Services:
         public_endpoint: base URL of the versions document, or None for the request's.
         versions: pairs of minor version id and status, in the order of the document.
         import_methods: what the header of a create names.
+        cache: None where it is not turned on.
         documents: schema documents by path below ``/v2/schemas/``.
     """
 
@@ -71,6 +73,7 @@ class Services:
     locations: Locations
     tasks: Tasks
     quotas: Quotas
+    cache: CacheManagement | None
     metadefs: Namespaces
     bodies: ImageBodies
     options: DocumentOptions

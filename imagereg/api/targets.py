@@ -12,6 +12,7 @@ from imagereg.api import bodies, json_patch
 from imagereg.api.location_schemas import load_posted_location
 from imagereg.errors import (
     Conflict,
+    ImageNotFound,
     Invalid,
     NotFound,
     StatusConflict,
@@ -23,7 +24,14 @@ from imagereg.images.patch import PatchOperation
 from imagereg.images.ranges import StagedRange, parse_staged_range
 from imagereg.model import Caller, Status, Visibility
 from imagereg.policy.actions import Action
-from imagereg.targets import NoTarget, OwnProject, ProposedImage, StoredImage, Target
+from imagereg.targets import (
+    CacheEntry,
+    NoTarget,
+    OwnProject,
+    ProposedImage,
+    StoredImage,
+    Target,
+)
 
 if TYPE_CHECKING:
     from imagereg.api.services import Services
@@ -156,10 +164,6 @@ def downloaded(
     found = _find(caller, services, ids)
     if not prefer:
         return found, ()
-    if not services.data.several_stores:
-        raise Invalid("`prefer` needs several stores")
-    for store in prefer:
-        _check_store(store, services)
     asks = (Action.DOWNLOAD_IMAGE, Action.DOWNLOAD_FROM_STORE)
     return StoredImage(found.image, found.membership, asks), prefer
 
@@ -232,6 +236,35 @@ def in_store(
     if ids["store_id"] not in services.data.stores:
         raise Conflict(f"there is no store `{ids['store_id']}`")
     return _find(caller, services, ids), None
+
+
+def cache_entry(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, object]:
+    """Return the image that the path names, as an entry of the cache.
+
+    Source: contract api-images 25, policy 6.
+    """
+    found = _find(caller, services, ids)
+    return CacheEntry(found.image, found.membership), None
+
+
+def cached(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, object]:
+    """Return the image that the path names, or to administrators what is left of it.
+
+    Nobody else is told apart one that is gone and one that is hidden.
+
+    Raises:
+        ImageNotFound: there is no such image, and the caller is no administrator.
+    """
+    found = services.images.find(ids["image_id"], caller.project_id)
+    if found is not None:
+        return CacheEntry(*found), None
+    if not caller.is_admin:
+        raise ImageNotFound(ids["image_id"])
+    return NoTarget(), None
 
 
 def _find(caller: Caller, services: "Services", ids: Mapping[str, str]) -> StoredImage:

@@ -216,6 +216,30 @@ class StagedPartRow(Model):
         table_name = "staged_parts"
 
 
+class CachedImageRow(Model):
+    """One verified copy in the image cache of one node.
+
+    ``digest`` is what the copy was verified against, so that one of other data, from
+    before an image lost its locations, is never taken for the present ones.
+    """
+
+    node = CharField(max_length=255)
+    image_id = CharField(max_length=36)
+    size = BigIntegerField()
+    digest = CharField(max_length=255)
+    hits = BigIntegerField(default=0)
+    last_accessed_us = BigIntegerField()
+    last_modified_us = BigIntegerField()
+
+    class Meta:
+        """Found by node and image; by image for the nodes that hold it."""
+
+        table_name = "cached_images"
+        primary_key = CompositeKey("node", "image_id")
+        indexes: ClassVar = ((("image_id",), False),)
+        without_rowid = True
+
+
 class SchemaRow(Model):
     """Which version of these tables the database has."""
 
@@ -238,5 +262,6 @@ TABLES: tuple[type[Model], ...] = (
     CondemnedRow,
     UploadRow,
     StagedPartRow,
+    CachedImageRow,
     SchemaRow,
 )

@@ -3,42 +3,85 @@
 Source: contract api-images 16; stores 5 and S-4.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from imagereg.access import Grant
-from imagereg.errors import Forbidden
+from imagereg.errors import Forbidden, Invalid
 from imagereg.images.sources import Choose, Sources, Wanted
-from imagereg.model import Status
+from imagereg.model import Image, Status
 from imagereg.stores.driver import BlobReader
+
+
+class Copies(Protocol):
+    """Copies of image data on this node: the room `cache`, which does not know us."""
+
+    def find(self, image: Image, choose: Choose | None = None) -> BlobReader | None:
+        """Open a verified copy, or the part of it that ``choose`` picks, if any."""
+
+    def read_through(
+        self, image: Image, source: Callable[[int], BlobReader | None]
+    ) -> BlobReader | None:
+        """Open all that ``source`` gives from offset 0, and keep a copy of it."""
+
+    def forget(self, image_id: str) -> None:
+        """Remove the copy of an image that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Downloads:
-    """The use cases, bound to what they work on."""
+    """The use cases, bound to what they work on.
+
+    Attributes:
+        several_stores: clients see and choose stores by their ids.
+        copies: what may answer instead of the stores.
+    """
 
     sources: Sources
+    several_stores: bool = False
+    copies: Copies | None = None
 
     def open(
-        self, grant: Grant, choose: Choose | None = None, prefer: Sequence[str] = ()
+        self,
+        grant: Grant,
+        choose: Choose | None = None,
+        prefer: Sequence[str] = (),
+        *,
+        is_sent: bool = True,
     ) -> BlobReader | None:
         """Open an image's data, or the part that ``choose`` picks of its size.
 
-        Returns None when there is no data at all.
+        Returns None when there is no data at all.  Every download of every caller
+        comes through this one call: a copy on this node answers instead of the
+        stores, and a read of the whole is copied on its way.
+
+        Args:
+            grant: to download the image.
+            choose: picks the part; None is the whole.
+            prefer: ids of stores to try first.
+            is_sent: False where nobody will read the data, as for a HEAD.
 
         Raises:
             Forbidden: the image is deactivated and the caller no administrator.
             RangeNotSatisfiable, MultipleRanges: from ``choose``.
+            Invalid: ``prefer`` names no store, and a store is needed.
             StoreUnavailable: no location can be read just now.
         """
         image = grant.image
         self.check_in_use(grant)
+        copy = self.copies.find(image, choose) if self.copies else None
+        if copy is not None:
+            return copy
+        self._check_known(prefer)
         if image.status == Status.QUEUED:
             # It may have a location all the same, one that failed to verify.
             return None
-        # Every download of every caller comes through this one call: a copy on this
-        # node may answer instead, and a read of the whole may be copied on its way.
-        return self.sources.open(Wanted(image, choose, prefer))
+        wanted = Wanted(image, choose, prefer)
+        if self.copies is None or not wanted.is_whole or not is_sent:
+            return self.sources.open(wanted)
+        return self.copies.read_through(image, partial(self.sources.open_from, wanted))
 
     def check_in_use(self, grant: Grant) -> None:
         """Refuse the data of an image that was taken out of use.
@@ -48,3 +91,16 @@ class Downloads:
         """
         if grant.image.status == Status.DEACTIVATED and not grant.caller.is_admin:
             raise Forbidden("the requested image has been deactivated")
+
+    def _check_known(self, stores: Sequence[str]) -> None:
+        """Refuse wishes for stores that are not there.
+
+        Here, behind the gate: a copy makes them void, and whoever may not read the
+        image must not learn from the answer whether there is one.
+
+        Source: contract api-images 16.
+        """
+        if stores and not self.several_stores:
+            raise Invalid("`prefer` needs several stores")
+        for store in stores:
+            self.sources.check_known(store)

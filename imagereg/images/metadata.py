@@ -4,7 +4,7 @@ Source: contract api-images 9, 12 and 13.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -46,13 +46,18 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The use cases, bound to what they work on."""
+    """The use cases, bound to what they work on.
+
+    Attributes:
+        forget: is told the id of an image that is gone.
+    """
 
     images: ImageRepository
     limits: Limits
     quotas: Quotas
     removal: Removal
     locations: Locations
+    forget: Callable[[str], None] = lambda image_id: None
 
     def create(self, grant: Grant, new: NewImage) -> ImageView:
         """Store a new ``queued`` image and return it as its creator may see it.
@@ -120,6 +125,7 @@ class Metadata:
         log.info("deleted image %s", image.id)
         for location in locations:
             self.removal.remove(image.id, location)
+        self.forget(image.id)
 
     def _write(self, grant: Grant, operations: Sequence[PatchOperation]) -> None:
         image = grant.image

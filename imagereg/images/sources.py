@@ -7,10 +7,10 @@ Source: contract api-images 16; stores 5 and S-4.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from imagereg.errors import BlobNotFound, StoreUnavailable
+from imagereg.errors import BlobNotFound, StoreUnavailable, UnknownStore
 from imagereg.model import Image, Location
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.driver import BlobReader
@@ -83,6 +83,19 @@ class Sources:
         if failure is not None:
             raise failure
         return None
+
+    def read(self, image: Image, offset: int) -> BlobReader | None:
+        """Open all of an image's data that follow an offset."""
+        return self.open_from(Wanted(image), offset)
+
+    def open_from(self, wanted: Wanted, offset: int) -> BlobReader | None:
+        """Open all that follows an offset, wherever it is best to be read."""
+        return self.open(replace(wanted, choose=lambda size: range(offset, size)))
+
+    def check_known(self, store: str) -> None:
+        """Raise `UnknownStore` unless a store has this id."""
+        if store not in self.stores:
+            raise UnknownStore(f"there is no store `{store}`")
 
     def _reopen(
         self, image: Image, location: Location, offset: int, length: int

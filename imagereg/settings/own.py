@@ -75,6 +75,11 @@ class Own(Table):
         " a directory of this node; name one that all nodes reach.",
         example="cheap",
     )
+    cache_file_stores: bool = option(
+        BOOL,
+        True,
+        "Cache images of file stores too, for those on network file systems.",
+    )
     certificates_dir: Path | None = option(
         CONFIG_PATH,
         None,

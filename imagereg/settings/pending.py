@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 from imagereg.settings.load import Settings
 
-_CACHE = "there is no image cache yet"
 _SCRUBBER = "there is no scrubber yet"
 _LOGS = "logs are plain lines on standard error, or in log_file"
 _POOL = "SQLite needs no pool"
@@ -27,12 +26,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
         for section, reason, options in (
             (
                 "DEFAULT",
-                _CACHE,
-                "image_cache_dir image_cache_driver image_cache_max_size "
-                "image_cache_stall_time",
-            ),
-            (
-                "DEFAULT",
                 _SCRUBBER,
                 "scrub_time scrub_pool_size wakeup_time daemon restore",
             ),
@@ -46,11 +39,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
             ),
             (
                 "DEFAULT",
-                "nodes do not forward requests; see [imagereg] staging_store",
-                "worker_self_reference_url",
-            ),
-            (
-                "DEFAULT",
                 "the server has fixed values for this",
                 "tcp_keepidle http_keepalive client_socket_timeout",
             ),
@@ -60,7 +48,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "max_pool_size max_overflow pool_timeout connection_recycle_time "
                 "max_retries retry_interval",
             ),
-            ("oslo_concurrency", "nothing needs locks yet", "lock_path"),
             (
                 "keystone_authtoken",
                 _KEYSTONE,

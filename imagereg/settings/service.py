@@ -133,7 +133,8 @@ class ImportOptions(Table):
     worker_self_reference_url: str | None = option(
         HTTP_URL,
         None,
-        "The URL at which other nodes reach this one, for data staged here.",
+        "The URL at which other nodes reach this one, for data staged here; it names"
+        " the node in the books of the image cache.",
         example="http://node1.example.org:9292",
     )
     property_protection_file: Path | None = option(
@@ -170,15 +171,25 @@ class CacheOptions(Table):
     image_cache_driver: str = option(
         choice("centralized_db", "sqlite", "xattr", fold=True),
         "centralized_db",
-        "Accepted for the sake of old files: there is one driver.",
+        "The books are in the database of the registry in any case; with"
+        " centralized_db, nodes tell which of them hold an image.",
     )
     image_cache_max_size: int = option(
-        integer(0), 10 * _GiB, "Pruning brings the cache below this.", unit="bytes"
+        integer(0),
+        10 * _GiB,
+        "Pruning brings the cache below this; no larger image is cached.",
+        unit="bytes",
     )
     image_cache_stall_time: int = option(
         integer(0),
         86400,
         "Incomplete cache files older than this are removed.",
+        unit="seconds",
+    )
+    cache_prefetcher_interval: int = option(
+        integer(1),
+        300,
+        "Time between two looks at the queue of images to be cached.",
         unit="seconds",
     )
 

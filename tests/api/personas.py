@@ -280,6 +280,13 @@ ASKS: Mapping[str, Ask] = {
     "POST /v2/tasks": Ask(document={"type": "import", "input": {}}),
     "GET /v2/tasks/<task_id>": Ask(prepare=a_task),
     "DELETE /v2/tasks/<task_id>": Ask(prepare=a_task),
+    "GET /v2/cache": Ask(),
+    "DELETE /v2/cache": Ask(),
+    "PUT /v2/cache/<image_id>": ACTIVE,
+    "DELETE /v2/cache/<image_id>": ACTIVE,
+    "GET /v2/cache/nodes/<image_id>": ACTIVE,
+    "POST /v2/cache/clean": Ask(),
+    "POST /v2/cache/prune": Ask(),
     "GET /v2/metadefs/namespaces": Ask(),
     "GET /v2/metadefs/resource_types": Ask(),
     "POST /v2/metadefs/namespaces": Ask(
@@ -427,6 +434,22 @@ _BUILT_IN = parse_table(
       any      400 403 403 403 403 403 403 403 403
     DELETE /v2/tasks/<task_id>
       any      405 403 403 403 403 403 403 403 403
+    GET /v2/cache | POST /v2/cache/clean | POST /v2/cache/prune
+      any      200 403 403 403 403 403 403 403 403
+    DELETE /v2/cache
+      any      204 403 403 403 403 403 403 403 403
+    PUT /v2/cache/<image_id>
+      private  202 403 403 404 404 404 404 403 403
+      shared   202 403 403 403 403 404 404 403 403
+      open     202 403 403 403 403 403 403 403 403
+    DELETE /v2/cache/<image_id>
+      private  204 403 403 404 404 404 404 403 403
+      shared   204 403 403 403 403 404 404 403 403
+      open     204 403 403 403 403 403 403 403 403
+    GET /v2/cache/nodes/<image_id>
+      private  200 403 403 404 404 404 404 403 404
+      shared   200 403 403 403 403 404 404 403 404
+      open     200 403 403 403 403 403 403 403 403
     """
 )
 
@@ -545,6 +568,22 @@ _ORIGIN = parse_table(
       any      400 403 403 403 403 403 403 403 403
     DELETE /v2/tasks/<task_id>
       any      405 403 403 403 403 403 403 403 403
+    GET /v2/cache | POST /v2/cache/clean | POST /v2/cache/prune
+      any      200 403 403 403 403 403 403 403 403
+    DELETE /v2/cache
+      any      204 403 403 403 403 403 403 403 403
+    PUT /v2/cache/<image_id>
+      private  202 403 403 404 404 404 404 403 403
+      shared   202 403 403 403 403 404 404 403 403
+      open     202 403 403 403 403 403 403 403 403
+    DELETE /v2/cache/<image_id>
+      private  204 403 403 404 404 404 404 403 403
+      shared   204 403 403 403 403 404 404 403 403
+      open     204 403 403 403 403 403 403 403 403
+    GET /v2/cache/nodes/<image_id>
+      private  200 403 403 404 404 404 404 403 404
+      shared   200 403 403 403 403 404 404 403 404
+      open     200 403 403 403 403 403 403 403 403
     """
 )
 

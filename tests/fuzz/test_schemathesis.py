@@ -14,7 +14,7 @@ import pytest
 
 from imagereg.api.routes import ROUTES
 from tests.environments import programs_of
-from tests.registry import SEVERAL_STORES, merged
+from tests.registry import CACHE, SEVERAL_STORES, merged
 from tests.server import Config, Server
 
 HERE = Path(__file__).parent
@@ -79,7 +79,9 @@ def test_a_few_made_up_requests_to_each_route_meet_no_fault(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("stores", [{}, SEVERAL_STORES], ids=["one", "several"])
+@pytest.mark.parametrize(
+    "stores", [{}, merged(SEVERAL_STORES, CACHE)], ids=["one", "several"]
+)
 def test_many_made_up_requests_meet_no_fault(
     schemathesis: Path, serve: Callable[..., Server], stores: Config
 ) -> None:
