@@ -73,6 +73,16 @@ def test_rules_are_followed_and_administrators_come_last() -> None:
     ]
 
 
+def test_a_rule_that_is_referred_to_again_and_again_is_looked_at_once() -> None:
+    # Followed each time, this would be looked at for ever: it doubles with each rule.
+    chain = {f"r{one}": f"rule:r{one + 1} or rule:r{one + 1}" for one in range(40)}
+    rules = RuleSet.from_texts({**chain, "r40": "role:x"}, default_rule=None)
+
+    found = suggest_changes(rules, ["r0"], Caller(), {})
+
+    assert found == (CallerChange("roles", "x"),)
+
+
 @pytest.mark.parametrize(
     ("change", "caller"),
     [

@@ -1,5 +1,6 @@
 """What is legal in a policy file and probably not meant."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -84,24 +85,95 @@ def test_a_finding_names_file_line_and_the_nearest_name(tmp_path: Path) -> None:
     assert str(Finding(Level.NOTE, "tab", "p:1", "", "x")) == "p:1: x (note: tab)"
 
 
+@pytest.mark.parametrize(
+    ("name", "rule", "told"),
+    [
+        ("restricted", "!", ["replaces a built-in rule"]),
+        ("default", "@", ["is the same as the built-in rule"]),
+        (
+            "get_images",
+            "user_id:%(visibility)s or user_id:%(id)s or user_id:%(owner)s",
+            [
+                f"the target has no `{field}`, so the part that reads it is never true"
+                for field in ("id", "owner", "visibility")
+            ],
+        ),
+        (
+            "get_image",
+            "role:a or @",
+            [
+                "`role:a` has no effect: without it, the rule decides the same",
+                "holds for everyone",
+            ],
+        ),
+        (
+            "delete_image",
+            "@",
+            ["changes something and is open to everyone, ownership aside"],
+        ),
+        ("get_image", "role:a and not role:a", ["holds for nobody"]),
+        (
+            "get_image",
+            "ROLE:x",
+            [
+                "`ROLE:x` is never true: callers have no `ROLE`; did you mean `role`?",
+            ],
+        ),
+        (
+            "get_image",
+            "Rule:x",
+            [
+                "`Rule:x` is never true: callers have no `Rule`; did you mean `rule`?",
+            ],
+        ),
+        (
+            "get_image",
+            "is_admin:true",
+            ["`is_admin:true` is never true: write `True` or `False`"],
+        ),
+        ("get_image", "is_admin:False", []),
+        (
+            "get_image",
+            "roles:Member",
+            [
+                "`roles:Member` is never true: roles are in lower case here;"
+                " use `role:`",
+            ],
+        ),
+    ],
+)
+def test_a_finding_says_what_is_the_matter(
+    tmp_path: Path, name: str, rule: str, told: list[str]
+) -> None:
+    found = findings(tmp_path, json.dumps({name: rule}))
+
+    assert [each.text for each in found] == told
+
+
 def test_the_first_tab_of_a_file_is_told_with_its_line(tmp_path: Path) -> None:
     (found,) = findings(tmp_path, '{\n\t"get_image": "role:x",\n\t"get_images": "!"}')
 
-    assert found.place == f"{tmp_path}/policy.json:2"
+    assert str(found) == (
+        f"{tmp_path}/policy.json:2: is indented by a tab, which the reference refuses"
+        " (warning: tab)"
+    )
 
 
 def test_an_entry_that_a_later_file_replaces_is_told(tmp_path: Path) -> None:
     first, later = tmp_path / "a.json", tmp_path / "d"
     later.mkdir()
-    first.write_text('{"get_image": "role:x"}')
+    first.write_text('{"get_image": "is_admn:True", "get_task": "role:x"}')
     (later / "b.json").write_text('{"get_image": "role:y"}')
     rules = load_rule_set(first, [later])
 
     found = lint(read_policy_files(first, [later]).entries, rules, {})
 
+    # Nothing else is told of an entry that has no effect; others are looked at.
     assert [str(each) for each in found] == [
         f"{first}:1: rule `get_image`: is replaced by {later / 'b.json'}:1"
-        " (note: replaced)"
+        " (note: replaced)",
+        f"{first}:1: rule `get_task`: is never asked; use `tasks_api_access`"
+        " (note: unasked)",
     ]
 
 
@@ -164,10 +236,17 @@ def rules_of(**texts: str) -> Truth:
         ("! or !", ["!"]),
         ("role:a or not @", ["not @"]),
         ("role:a and not (role:b and role:c)", []),
+        ("(role:a or role:a) and role:b", ["role:a"]),
+        ("role:b or role:a or @", ["role:b", "role:a"]),
+        # Of two that make each other needless, the later one is named.
+        ("role:e or rule:same", ["rule:same"]),
+        ("rule:same or role:e", ["role:e"]),
     ],
 )
 def test_parts_without_effect(rule: str, idle: list[str]) -> None:
-    found = rules_of(r="role:a and role:d").idle_parts(parse(rule))
+    truth = rules_of(r="role:a and role:d", same="role:e")
+
+    found = truth.idle_parts(parse(rule))
 
     assert [*map(str, found)] == idle
 

@@ -7,7 +7,7 @@ import yaml
 
 from imagereg.policy.actions import DEFAULTS, REGISTERED
 from imagereg.policy.files import Entry, Origin, read_policy_files
-from imagereg.policy.rules import load_rule_set
+from imagereg.policy.rules import RuleSet, load_rule_set
 from imagereg.policy.writing import (
     converted_lines,
     effective_rules,
@@ -40,6 +40,13 @@ def test_the_sample_is_all_comments_and_loads_when_they_are_removed(
     assert load_rule_set(file).rules.keys() == {*REGISTERED, "restricted"}
 
 
+def test_entries_of_the_sample_stand_apart_in_lines_that_fit() -> None:
+    lines = [*sample_lines()]
+
+    assert lines.count("") == len(REGISTERED)
+    assert max(len(line) for line in lines if line.startswith("# ")) == 88
+
+
 def test_the_sample_can_leave_older_rules_out() -> None:
     assert any("Older rule" in line for line in sample_lines())
     assert not any(
@@ -56,6 +63,7 @@ def test_older_rules_are_told_where_there_are_any_and_under_their_old_names() ->
     assert '# Older rule: "manage_image_cache": "rule:manage_image_cache"; ' in text
     assert '# Older rule: "get_image": "rule:default"; ' in text
     assert "# Scope: project\n" in text
+    assert "# Scope: None" not in text
     assert "# POST /v2/images: create an image record.\n" in text
 
 
@@ -67,6 +75,12 @@ def test_effective_rules_begin_with_those_of_the_file() -> None:
     assert [*rules][:2] == ["context_is_admin", "default"]
     assert {*rules} == {*REGISTERED, "copy_from"}
     assert rules["cache_image"] == "role:admin"
+
+
+def test_of_a_library_only_its_own_rules_are_in_force() -> None:
+    rules = RuleSet.from_texts({"mine": "role:x"})
+
+    assert effective_rules(rules, entries(mine="role:x")) == {"mine": "role:x"}
 
 
 def test_the_origin_has_two_redundant_entries() -> None:
@@ -113,7 +127,7 @@ def test_a_conversion_comments_what_is_redundant_and_warns_of_the_unknown() -> N
     lines = [*converted_lines(entries(default="", get_image="role:x", mine=["role:y"]))]
 
     assert '#"default": ""' in lines
-    assert '"get_image": "role:x"' in lines
+    assert lines[lines.index('"get_image": "role:x"') + 1] == ""
     assert "# Scope: project" in lines
     assert not any("Older rule" in line for line in lines)
     assert lines[-2].startswith("# WARNING")
@@ -129,4 +143,5 @@ def test_both_forms_hold_the_same_rules() -> None:
     rules = {"get_image": "role:x", "mine": [["role:a", "role:b"]]}
 
     assert json.loads(json_text(rules)) == rules
+    assert json_text({"get_image": "role:x"}) == '{\n    "get_image": "role:x"\n}\n'
     assert yaml.safe_load("\n".join(yaml_lines(rules))) == rules
