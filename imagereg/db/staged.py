@@ -31,6 +31,15 @@ _SELECT = (
     "FROM staged_parts WHERE worker IS NULL"
 )
 
+#: An import may discard what it read after it has made the image ``active``.
+_FORGOTTEN = (
+    "SELECT DISTINCT p.image_id FROM staged_parts p WHERE p.worker IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM images i WHERE i.id = p.image_id"
+    " AND i.status IN ('uploading', 'importing'))"
+    " AND NOT EXISTS (SELECT 1 FROM jobs j JOIN tasks t ON t.id = j.task_id"
+    " WHERE t.image_id = p.image_id)"
+)
+
 #: Something to do inside a transaction; raising undoes it.
 Step = Callable[[], None]
 
@@ -269,7 +278,8 @@ class StagedRepository:
         """Move ``queued`` to ``uploading`` inside a transaction.
 
         Returns None if that is so now, else the status that forbids it.  A part may
-        also join an image that comes in parts already.
+        also join an image that comes in parts already.  What was staged before an
+        image was ``queued`` again is nobody's.
         """
         rows = self._engine.rows("SELECT status FROM images WHERE id = ?", (image_id,))
         status = Status(str(rows[0][0])) if rows else Status.DELETED
@@ -281,6 +291,7 @@ class StagedRepository:
             return status if alone else None
         if status != Status.QUEUED:
             return status
+        release(self._engine, image_id, NO_IMAGE)
         ImageRow.update(status=Status.UPLOADING.value, updated_at_us=now_us()).where(
             ImageRow.id == image_id
         ).execute(self._engine.peewee)
@@ -290,6 +301,12 @@ class StagedRepository:
         """Drop all parts of an image; their bytes are condemned, and returned."""
         with self._engine.transaction():
             return release(self._engine, image_id, NO_IMAGE)
+
+    def discard_forgotten(self) -> None:
+        """Condemn parts of images that neither wait for an import nor are in one."""
+        with self._engine.transaction():
+            for (image_id,) in self._engine.rows(_FORGOTTEN):
+                release(self._engine, str(image_id), NO_IMAGE)
 
     def _same(self, image_id: str, start: int, size: int | None) -> StagedPart | None:
         parts = self._read(

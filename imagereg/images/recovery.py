@@ -56,6 +56,7 @@ class Recovery:
                 part.worker, part.beat_at_us, SILENCE_S
             ):
                 self._clear_part(part)
+        self.staged.rows.discard_forgotten()
         self.removal.sweep()
 
     def sweep(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagereg.db.deletions import DeletionRepository
+from imagereg.db.inventory import Inventory
 from imagereg.db.staged import NOBODY, NewPart, StagedRepository
 from imagereg.errors import (
     BlobNotFound,
@@ -576,6 +577,68 @@ def test_a_failed_part_whose_store_is_down_is_cleared_later(
 
     assert between == ("uploading", None)
     assert shown(registry, image_id) == ("queued", None)
+
+
+def set_status(registry: LocalRegistry, image_id: str, status: str) -> None:
+    """Put an image into a status, as an import or the doctor does."""
+    engine = registry.registry.engine
+    with engine.transaction():
+        engine.execute("UPDATE images SET status = ? WHERE id = ?", (status, image_id))
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [("queued", 0), ("active", 0), ("uploading", 1), ("importing", 1)],
+)
+def test_parts_that_no_import_waits_for_are_cleared_away(
+    registry: LocalRegistry, image_id: str, status: str, kept: int
+) -> None:
+    stage(registry, image_id, b"ab", "bytes 0-1/8")
+    set_status(registry, image_id, status)
+
+    registry.registry.recovery.run()
+
+    assert len(list(registry.blobs())) == kept
+    assert len(registry.everything().rows["staged_parts"]) == kept
+
+
+def test_parts_that_a_task_still_works_on_stay(
+    registry: LocalRegistry, staged: StagedData
+) -> None:
+    image_id = str(registry.admin.create()["id"])
+    path = f"/v2/images/{image_id}/locations"
+    location = {"url": "http://192.168.0.1/image"}
+    registry.admin.request("POST", path, document=location)
+    staged.keep(image_id, [b"bytes"])
+
+    registry.registry.recovery.run()
+
+    assert staged.size(image_id) == 5
+
+
+def test_what_was_staged_before_a_failure_is_not_in_the_way(
+    registry: LocalRegistry, staged: StagedData, image_id: str
+) -> None:
+    stage(registry, image_id, b"ab", "bytes 0-1/8")
+    set_status(registry, image_id, "queued")
+
+    assert stage(registry, image_id, b"xyz", "bytes 0-2/3").status == 204
+    assert everything(staged, image_id) == b"xyz"
+    registry.registry.recovery.run()
+    assert [data for _, data in registry.blobs()] == [b"xyz"]
+
+
+def test_the_store_is_not_said_to_hold_what_nobody_knows(
+    registry: LocalRegistry, staged: StagedData, image_id: str
+) -> None:
+    stage(registry, image_id, b"ab", "bytes 0-1/8")
+    crashed(registry, staged, image_id)
+    keys = [path.rpartition("/")[2] for path, _ in registry.blobs()]
+
+    claims = Inventory(registry.registry.engine).claims([*keys, "somebody's"])
+
+    assert len(keys) == 2
+    assert [claims[key].busy for key in (*keys, "somebody's")] == [True, True, False]
 
 
 # Limits
