@@ -1,0 +1,240 @@
+"""Ranges of an image, staged with a real server that is cut off and killed.
+
+Source: contract api-images 17, stores S-14; SECURITY on orphaned bytes.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.server import Server, eventually, stored_files
+from tests.wire import Answer, Client, End, as_, head, raw
+
+MIB = 1024 * 1024
+PART = MIB
+DATA = os.urandom(3 * PART + 12_345)
+
+BYTES = {"Content-Type": "application/octet-stream"}
+
+
+def ranges() -> Iterator[tuple[int, int]]:
+    """Yield first and behind-last byte of each part."""
+    for start in range(0, len(DATA), PART):
+        yield start, min(start + PART, len(DATA))
+
+
+def content_range(start: int, stop: int) -> dict[str, str]:
+    """Return the headers of a part."""
+    return {**BYTES, "Content-Range": f"bytes {start}-{stop - 1}/{len(DATA)}"}
+
+
+def put(client: Client, image_id: str, start: int, stop: int) -> Answer:
+    """Stage one part."""
+    return client.request(
+        "PUT",
+        f"/v2/images/{image_id}/stage",
+        body=DATA[start:stop],
+        headers=content_range(start, stop),
+    )
+
+
+def told(client: Client, image_id: str) -> list[list[int]]:
+    """Return the ranges that the server says are there."""
+    found: list[list[int]] = client.get(f"/v2/images/{image_id}/stage").json()["ranges"]
+    return found
+
+
+def staging_dir(server: Server) -> Path:
+    """Return where the server keeps staged data."""
+    return server.state_dir / "staging"
+
+
+def staged_bytes(server: Server, image_id: str) -> bytes:
+    """Return the bytes of an image's parts, in the order of their offsets."""
+    files = staging_dir(server).glob(f"{image_id}.*")
+    return b"".join(
+        path.read_bytes()
+        for path in sorted(files, key=lambda path: int(path.name.split(".")[1]))
+    )
+
+
+def begun(image_id: str, headers: dict[str, str], data: bytes) -> bytes:
+    """Return the head of a request to stage, and the beginning of its body."""
+    path = f"/v2/images/{image_id}/stage"
+    return head("PUT", path, {**as_(), **BYTES, **headers}) + data
+
+
+def has_leftovers(server: Server) -> bool:
+    """Return whether the server has bytes in an unfinished file."""
+    temporary = staging_dir(server) / ".tmp"
+    return any(path.stat().st_size for path in stored_files(temporary))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kind", ["at once", "in chunks", "a range"])
+def test_a_power_cut_while_the_first_bytes_come_leaves_nothing(
+    serve: Serve, kind: str, workers: int
+) -> None:
+    server = serve(workers=workers)
+    client = server.client()
+    image_id = client.create()["id"]
+    piece = DATA[: MIB // 2]
+    headers, body = {
+        "at once": ({"Content-Length": str(len(DATA))}, piece),
+        "in chunks": (
+            {"Transfer-Encoding": "chunked"},
+            b"%x\r\n%s\r\n" % (len(piece), piece),
+        ),
+        "a range": ({"Content-Length": str(PART), **content_range(0, PART)}, piece),
+    }[kind]
+
+    def pieces() -> Iterator[bytes]:
+        yield begun(image_id, headers, body)
+        assert eventually(lambda: has_leftovers(server))
+        server.kill9()
+
+    raw(server.base, pieces(), End.CLOSE)
+    server.start()
+    is_queued = eventually(lambda: client.show(image_id)["status"] == "queued")
+    left = stored_files(staging_dir(server))
+    again = put(client, image_id, 0, PART)
+
+    assert is_queued, client.show(image_id)
+    assert left == []
+    assert again.status == 204, again
+    assert told(client, image_id) == [[0, PART - 1]]
+
+
+def killed(
+    server: Server, image_id: str, start: int, stop: int, cut: int
+) -> Iterator[bytes]:
+    """Yield the beginning of a part, and kill the server at work on it."""
+    headers = {"Content-Length": str(stop - start), **content_range(start, stop)}
+    yield begun(image_id, headers, DATA[start : start + cut])
+    # What is less than the server reads at a time is not written yet.
+    assert eventually(lambda: has_leftovers(server) or cut < 64 * 1024)
+    server.kill9()
+
+
+def test_parts_outlive_any_number_of_power_cuts(serve: Serve) -> None:
+    server = serve()
+    client = server.client()
+    image_id = client.create()["id"]
+    chance = random.Random(14)
+    todo = list(ranges())
+    chance.shuffle(todo)
+
+    for start, stop in todo:
+        cut = chance.randrange(1, stop - start)
+
+        before = told(client, image_id)
+        raw(server.base, killed(server, image_id, start, stop, cut), End.CLOSE)
+        server.start()
+        assert told(client, image_id) == before
+        assert put(client, image_id, start, stop).status == 204
+
+    assert told(client, image_id) == [[0, len(DATA) - 1]]
+    assert client.show(image_id)["size"] == len(DATA)
+    server.restart()
+    assert eventually(lambda: len(stored_files(staging_dir(server))) == len(todo))
+    assert staged_bytes(server, image_id) == DATA
+
+
+@pytest.mark.parametrize("end", [End.CLOSE, End.RESET, End.SHUT])
+def test_a_connection_that_breaks_costs_its_own_part_alone(
+    server: Server, end: End
+) -> None:
+    client = server.client()
+    image_id = client.create()["id"]
+    put(client, image_id, 0, PART)
+    before = len(stored_files(staging_dir(server)))
+    headers = {"Content-Length": str(PART), **content_range(PART, 2 * PART)}
+
+    def pieces() -> Iterator[bytes]:
+        yield begun(image_id, headers, DATA[PART : PART + MIB // 2])
+        assert eventually(lambda: has_leftovers(server))
+
+    raw(server.base, pieces(), end)
+
+    assert eventually(lambda: len(stored_files(staging_dir(server))) == before)
+    assert told(client, image_id) == [[0, PART - 1]]
+    assert put(client, image_id, PART, 2 * PART).status == 204
+    assert client.request("DELETE", f"/v2/images/{image_id}").status == 204
+
+
+def test_a_part_is_not_kept_from_its_client_by_its_own_stalled_connection(
+    server: Server,
+) -> None:
+    client = server.client()
+    image_id = client.create()["id"]
+    headers = {"Content-Length": str(PART), **content_range(0, PART)}
+    answers: list[Answer] = []
+
+    def pieces() -> Iterator[bytes]:
+        yield begun(image_id, headers, DATA[: MIB // 2])
+        assert eventually(lambda: has_leftovers(server))
+        answers.append(put(client, image_id, 0, PART))
+        yield DATA[MIB // 2 : PART]
+
+    late = raw(server.base, pieces(), End.SHUT)
+
+    assert answers[0].status == 204
+    assert late.startswith(b"HTTP/1.1 204 "), late
+    assert len(list(staging_dir(server).glob(f"{image_id}.*"))) == 1
+    client.request("DELETE", f"/v2/images/{image_id}")
+
+
+def test_parts_come_side_by_side(serve: Serve) -> None:
+    server = serve(workers=2)
+    client = server.client()
+    image_id = client.create()["id"]
+    # Each of them twice, as two clients send them that do not know each other.
+    todo = [*ranges(), *ranges()]
+    random.Random(5).shuffle(todo)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda part: put(client, image_id, *part), todo))
+
+    assert {answer.status for answer in answers} == {204}
+    assert client.show(image_id)["size"] == len(DATA)
+    assert staged_bytes(server, image_id) == DATA
+
+
+def test_memory_does_not_depend_on_the_size_of_a_part(serve: Serve) -> None:
+    server = serve()
+    client = server.client()
+    warm, image_id = (client.create()["id"] for _ in range(2))
+    size = 256 * MIB
+
+    def stage(image: str, count: int) -> Answer:
+        return client.request(
+            "PUT",
+            f"/v2/images/{image}/stage",
+            body=(bytes(MIB) for _ in range(count)),
+            headers=BYTES,
+        )
+
+    assert stage(warm, 16).status == 204
+    before = peak_rss(server)
+    assert stage(image_id, size // MIB).status == 204
+
+    assert client.show(image_id)["size"] == size
+    assert peak_rss(server) - before <= 32 * MIB
+
+
+def peak_rss(server: Server) -> int:
+    """Return the most memory that any worker of the server ever had, in bytes."""
+    assert server.process is not None
+    pid = server.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return max(
+        int(line.split()[1]) * 1024
+        for child in children
+        for line in Path(f"/proc/{child}/status").read_text().splitlines()
+        if line.startswith("VmHWM:")
+    )
