@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from imagereg.api.negotiation import WSGI
@@ -24,6 +26,9 @@ from imagereg.stores.driver import BlobReader, HasPath
 
 #: The most that one ``sendfile`` takes on Linux is 2 GiB less a page.
 SENDFILE_BYTES = 1024 * 1024 * 1024
+
+#: What gunicorn's parser reads of a head at a time.
+HEAD_BYTES = 8192
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +60,13 @@ class Worker(ThreadWorker):
         self.nr_conns -= 1
         self.tpool.submit(conn.close, graceful=True)
 
+    def handle_request(self, req: Request, conn: TConn) -> bool:
+        """Answer one request."""
+        unreader: Any = req.unreader
+        unreader.sock = _Filling(conn.sock)
+        answered: bool = super().handle_request(req, conn)
+        return answered
+
 
 class Transport:
     """WSGI middleware around the application."""
@@ -74,22 +86,70 @@ class Transport:
 
 
 class _Body:
-    """A request body; only what `api/bodies.py` reads it by.
+    """A request body, in the pieces in which it comes in.
+
+    The parser stays gunicorn's, and so does every refusal of a malformed body; but
+    gunicorn's own ``read`` copies each byte three times, and that is left out.
 
     Every malformed body is reported as an `OSError`: gunicorn's own exceptions for
     malformed chunks would tie the application to it.
     """
 
-    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - gunicorn's own type
-        self._stream = stream
+    def __init__(self, body: Any) -> None:  # noqa: ANN401 - the stubs lag behind
+        self._body = body
 
     def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; none at the end of the body."""
+        """Return the next bytes, of a sized body up to ``size``; none at the end."""
+        reader = self._body.reader
         try:
-            data: bytes = self._stream.read(size)
-        except ParseException as error:
+            if isinstance(reader, LengthReader):
+                return _next_bytes(reader, min(size, reader.length))
+            return _next_piece(reader)
+        except (ParseException, OSError) as error:
+            # Where the next request would begin is unknown.
+            self._body.failed = True
+            if isinstance(error, OSError):
+                raise
             raise BrokenPipeError(str(error)) from error
-        return data
+
+
+def _next_bytes(reader: Any, wanted: int) -> bytes:  # noqa: ANN401 - as above
+    """Return some of the next ``wanted`` bytes; what was read beyond is kept."""
+    if not wanted:
+        return b""
+    data: bytes = reader.unreader.read(None, read_ahead=wanted)
+    if len(data) > wanted:
+        reader.unreader.unread(data[wanted:])
+        data = data[:wanted]
+    reader.length -= len(data)
+    return data
+
+
+def _next_piece(reader: ChunkedReader) -> bytes:
+    """Return the next piece of a chunk, as large as it came in."""
+    for piece in reader.parser or ():
+        if piece:
+            return piece
+    reader.parser = None
+    return b""
+
+
+class _Filling:
+    """A socket that waits until what is asked for has come in, or time is up.
+
+    gunicorn asks for more than `HEAD_BYTES` only inside a body, and never for what
+    lies behind it.  Each wait for less costs a turn at the interpreter's lock.
+    """
+
+    def __init__(self, peer: socket.socket) -> None:
+        self._peer = peer
+        self.gettimeout = peer.gettimeout
+        self.settimeout = peer.settimeout
+
+    def recv(self, size: int) -> bytes:
+        """Return up to ``size`` bytes, none at the end."""
+        flags = socket.MSG_WAITALL if size > HEAD_BYTES else 0
+        return self._peer.recv(size, flags)
 
 
 class _Blob:

@@ -28,7 +28,7 @@ http {{
     fastcgi_temp_path tmp/fastcgi;
     uwsgi_temp_path tmp/uwsgi;
     scgi_temp_path tmp/scgi;
-    include {sample};
+    include {included};
 }}
 """
 
@@ -47,21 +47,24 @@ def sample_for(images: Path, app_port: int, port: int) -> str:
 
 
 @contextmanager
-def nginx(server: Server, images: Path, where: Path) -> Iterator[str]:
-    """Run nginx below ``where`` for the block; yield its base URL."""
-    port = free_port()
+def running(where: Path, port: int, served: str) -> Iterator[int]:
+    """Run nginx below ``where`` for the block; yield the id of its master process.
+
+    ``served`` is the text of the http block, with a server that listens on ``port``.
+    """
     (where / "tmp").mkdir(parents=True)
-    sample = where / "imagereg.conf"
-    sample.write_text(sample_for(images, server.port, port))
+    included = where / "served.conf"
+    included.write_text(served)
     # The folders of tests are root's own, if root it is.
     user = "user root;" if os.geteuid() == 0 else ""
     conf = where / "nginx.conf"
-    conf.write_text(AROUND.format(user=user, sample=sample))
+    conf.write_text(AROUND.format(user=user, included=included))
     with (where / "log").open("wb") as log:
         process = subprocess.Popen(
             ["nginx", "-p", f"{where}/", "-c", str(conf), "-e", "stderr"],
             stderr=log,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + 20
@@ -69,10 +72,18 @@ def nginx(server: Server, images: Path, where: Path) -> Iterator[str]:
             assert process.poll() is None, (where / "log").read_text()
             assert time.monotonic() < deadline, "nginx does not answer"
             time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+@contextmanager
+def in_front(server: Server, images: Path, where: Path) -> Iterator[str]:
+    """Run nginx with the sample in front of ``server``; yield its base URL."""
+    port = free_port()
+    with running(where, port, sample_for(images, server.port, port)):
+        yield f"http://127.0.0.1:{port}"
 
 
 def _listens(port: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.nginx import nginx
+from tests.nginx import in_front
 from tests.server import Server
 from tests.wire import ADMIN, Answer, Client, as_
 
@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def front(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the base URL of nginx."""
-    with nginx(server, server.images_dir, tmp_path_factory.mktemp("nginx")) as base:
+    with in_front(server, server.images_dir, tmp_path_factory.mktemp("nginx")) as base:
         yield base
 
 
