@@ -233,7 +233,7 @@ class RuleSet:
         """
         if self.default_rule is None:
             _log.error("no policy rule is named %s, which is refused", action)
-        name = self.resolve(action) or self.default_rule or action
+        name = self.default_rule or action
         return _case(Rule(action, Never(), name), self._closure(action))
 
 

@@ -180,12 +180,12 @@ class _Reader:
                 text = f"section stands twice, first on line {first.line}"
                 self._fault(number, "", text)
         if rest:
-            self._warn(number, "", f"`{rest.strip()}` after the header is ignored")
+            self._warn(number, "", f"`{rest.lstrip()}` after the header is ignored")
 
     def _open_entry(self, number: int, value: str) -> None:
         found = _ENTRY.match(value)
         key = found["key"].lower() if found else ""
-        self._entry = _OpenEntry(key, number, [found["value"].strip() if found else ""])
+        self._entry = _OpenEntry(key, number, [found["value"] if found else ""])
         if self._section is None:
             self._fault(number, "", f"`{value}` stands before the first section")
         elif not key:

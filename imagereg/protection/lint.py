@@ -115,7 +115,7 @@ def _lint_rules(section: Section, policy_names: Collection[str]) -> Iterator[Fin
     for operation, rule in section.rules.items():
         yield from _lint_value(section, operation, rule)
         yield from _lint_target(section, operation, rule)
-        for role in sorted(rule.roles):
+        for role in rule.roles:
             if role in policy_names or ":" in role:
                 text = f"`{role}` is taken for a role; the format may be `policies`"
                 yield _find(Level.WARNING, "policy-as-role", section, text, operation)

@@ -63,7 +63,7 @@ def find_shape(pattern: str) -> Shape | None:
     text, starts, ends = _strip_anchors(pattern)
     if text.startswith(_ANYTHING):
         text, starts = text.removeprefix(_ANYTHING), False
-    if text.endswith(_ANYTHING) and not text.endswith("\\" + _ANYTHING):
+    if text.endswith(_ANYTHING):
         text, ends = text.removesuffix(_ANYTHING), False
     if not _LITERAL.fullmatch(text):
         return None

@@ -30,6 +30,7 @@ from imagereg.protection.patterns import (
         (r"^a\$", Shape("a$", starts=True, ends=False)),
         (".*", Shape("", starts=False, ends=False)),
         (r"a\.*", None),
+        (r"^a\\.*", Shape("a\\", starts=True, ends=False)),
         ("x_[ab]", None),
         ("^x.y$", None),
         ("(?i)^x$", None),
