@@ -75,7 +75,7 @@ class ImageCache:
 
     def find(
         self, image: Image, choose: Callable[[int], range] | None = None
-    ) -> BlobReader | None:
+    ) -> HasPath | None:
         """Open the verified copy of an image, or the part that ``choose`` picks.
 
         Returns None when there is none; whatever ``choose`` raises passes through.
@@ -166,6 +166,16 @@ class ImageCache:
         with usable():
             return self.directory.remove(image_id, lambda: self.books.delete(image_id))
 
+    def drop(self, image_id: str) -> int:
+        """Remove an image from cache and queue; return the bytes that it held.
+
+        Raises:
+            StoreUnavailable: the directory cannot be changed.
+        """
+        with usable():
+            self.directory.dequeue(image_id)
+        return self.remove(image_id)
+
     def forget(self, image_id: str) -> None:
         """Remove the copy of an image that is gone, and its place in the queue.
 
@@ -175,9 +185,8 @@ class ImageCache:
         if not is_image_id(image_id):
             return
         try:
-            self.directory.dequeue(image_id)
-            self.remove(image_id)
-        except (OSError, ImageRegError) as error:
+            self.drop(image_id)
+        except ImageRegError as error:
             log.warning("image %s: its copy is not removed yet: %s", image_id, error)
 
     def write_books(self) -> None:
@@ -238,7 +247,7 @@ class ImageCache:
         if feed is None:
             self._places.release()
             filling.abandon()
-        if feed is reader:
+        elif feed is reader:
             return follower
         follower.close()
         return reader
@@ -291,7 +300,7 @@ class ImageCache:
             fsync=self.rules.fsync,
         )
 
-    def _open(self, image_id: str, size: int, part: range) -> BlobReader | None:
+    def _open(self, image_id: str, size: int, part: range) -> HasPath | None:
         """Open the finished copy, unless it is not as long as it must be."""
         descriptor = self.directory.open(image_id)
         if descriptor is None:

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from os import write
 from types import TracebackType
 from typing import Self
 
@@ -104,7 +105,7 @@ class Filling:
         size = 0
         for chunk in source:
             # Written first, because others wait for it.
-            _write(self._writer, chunk)
+            _write_all(self._writer, chunk)
             digest.update(chunk)
             size += len(chunk)
         if size != self.size or digest.hexdigest() != wanted:
@@ -204,7 +205,7 @@ class Follower:
         yield from self._rest
 
 
-def _write(descriptor: int, chunk: bytes) -> None:
+def _write_all(descriptor: int, chunk: bytes) -> None:
     left = memoryview(chunk)
     while left:
-        left = left[os.write(descriptor, left) :]
+        left = left[write(descriptor, left) :]

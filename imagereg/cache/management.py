@@ -67,9 +67,7 @@ class CacheManagement:
 
     def delete(self, grant: Grant, image_id: str) -> None:
         """Drop an image from cache and queue, also when it is in neither."""
-        with usable():
-            self.cache.directory.dequeue(image_id)
-        self.cache.remove(image_id)
+        self.cache.drop(image_id)
 
     def delete_orphan(self, grant: Grant, image_id: str) -> None:
         """Drop what is left of an image that is gone.

@@ -21,6 +21,7 @@ COMMANDS = {
         "Check, explain and lint property-protection files.",
     ),
     "metadefs": ("metadefs", "metadefs", "Load and export metadata definitions."),
+    "cache": ("cache", "cache", "Look after the image cache of this node."),
     "props": ("props", "props", "Look for mistakes in images' properties."),
 }
 

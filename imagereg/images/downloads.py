@@ -12,13 +12,14 @@ from imagereg.access import Grant
 from imagereg.errors import Forbidden, Invalid
 from imagereg.images.sources import Choose, Sources, Wanted
 from imagereg.model import Image, Status
-from imagereg.stores.driver import BlobReader
+from imagereg.stores.driver import BlobReader, HasPath
+from imagereg.stores.relay import relay
 
 
 class Copies(Protocol):
     """Copies of image data on this node: the room `cache`, which does not know us."""
 
-    def find(self, image: Image, choose: Choose | None = None) -> BlobReader | None:
+    def find(self, image: Image, choose: Choose | None = None) -> HasPath | None:
         """Open a verified copy, or the part of it that ``choose`` picks, if any."""
 
     def read_through(
@@ -73,7 +74,9 @@ class Downloads:
         self.check_in_use(grant)
         copy = self.copies.find(image, choose) if self.copies else None
         if copy is not None:
-            return copy
+            # Should its disk fail, the stores go on where it stopped.
+            again = partial(self.sources.reopen, image)
+            return relay(copy, copy.position, [again])
         self._check_known(prefer)
         if image.status == Status.QUEUED:
             # It may have a location all the same, one that failed to verify.

@@ -88,6 +88,18 @@ class Sources:
         """Open all of an image's data that follow an offset."""
         return self.open_from(Wanted(image), offset)
 
+    def reopen(self, image: Image, offset: int, length: int) -> BlobReader:
+        """Open a part that has begun to be read elsewhere.
+
+        Raises:
+            BlobNotFound, StoreUnavailable: it cannot be read here either.
+        """
+        wanted = Wanted(image, lambda size: range(offset, offset + length))
+        reader = self.open(wanted)
+        if reader is None:
+            raise BlobNotFound("the data are in no store")
+        return reader
+
     def open_from(self, wanted: Wanted, offset: int) -> BlobReader | None:
         """Open all that follows an offset, wherever it is best to be read."""
         return self.open(replace(wanted, choose=lambda size: range(offset, size)))
