@@ -301,6 +301,19 @@ def _authenticator(settings: Settings) -> Authenticator:
         return TrustedHeaders(
             Peers(settings.imagereg.trusted_proxies),
             allow_anonymous=settings.default.allow_anonymous_access,
+            keystone_url=settings.keystone_authtoken.www_authenticate_uri,
+        )
+    if flavor == "http_basic":
+        # bcrypt and the files are this mode's alone.
+        from imagereg.api.basic_auth import HTTPBasic
+        from imagereg.identity.passwords import Passwords
+
+        passwords = Passwords(
+            settings.oslo_middleware.http_basic_auth_user_file,
+            settings.imagereg.auth_users_file,
+        )
+        return HTTPBasic(
+            passwords, allow_anonymous=settings.default.allow_anonymous_access
         )
     fault = f"[paste_deploy] flavor: {flavor} is not supported by this version"
     raise ConfigurationError([fault])

@@ -65,6 +65,18 @@ class Unauthenticated(ImageRegError):
     """Nobody confirmed who is calling."""
 
 
+class TooManyAttempts(ImageRegError):
+    """Somebody tried too many passwords, and has to wait.
+
+    Attributes:
+        wait_s: for how long, in seconds.
+    """
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(message)
+
+
 class Forbidden(ImageRegError):
     """The caller is known and may not do this."""
 

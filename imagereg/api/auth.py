@@ -21,11 +21,20 @@ MAX_HEADER_BYTES = 8 * 1024
 #: The server's word for an identity header that came twice, see `server.py`.
 DUPLICATES_HEADER = "X-IMAGEREG-DUPLICATE"
 
+_KEYSTONE = 'Keystone uri=""'
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Authenticator(Protocol):
-    """One mode of identity; `app.py` picks it by ``[paste_deploy] flavor``."""
+    """One mode of identity; `app.py` picks it by ``[paste_deploy] flavor``.
+
+    Attributes:
+        challenge: ``WWW-Authenticate`` of a 401 (ruling U-6).
+    """
+
+    @property
+    def challenge(self) -> str:
+        """Return how to become somebody."""
 
     def identify(self, request: Request) -> Caller:
         """Return who calls.  Raises `Unauthenticated` when nobody confirmed it."""
@@ -37,6 +46,8 @@ class NoAuth:
     Args:
         headers: honour ``X-Project-Id``, ``X-User-Id`` and ``X-Roles``; test use.
     """
+
+    challenge = _KEYSTONE
 
     def __init__(self, *, headers: bool = False) -> None:
         self._headers = headers
@@ -66,9 +77,13 @@ class TrustedHeaders:
     Args:
         peers: those whose word counts.
         allow_anonymous: callers without identity may read.
+        keystone_url: where clients get tokens, as far as the operator says it.
     """
 
-    def __init__(self, peers: Peers, *, allow_anonymous: bool) -> None:
+    def __init__(
+        self, peers: Peers, *, allow_anonymous: bool, keystone_url: str | None = None
+    ) -> None:
+        self.challenge = f'Keystone uri="{keystone_url or ""}"'
         self._peers = peers
         self._allow_anonymous = allow_anonymous
 

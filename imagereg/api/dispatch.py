@@ -7,6 +7,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -133,18 +134,20 @@ def identify(services: Services) -> Caller:
 
 def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) -> None:
     """Register what turns each kind of failure into its answer."""
+    answer = partial(problems.answer, challenge=services.authenticator.challenge)
 
     def unrouted(error: HTTPException) -> Response:
         try:
             # Without identity, known and unknown paths look alike.
-            identify(services)
+            if "caller" not in g:
+                identify(services)
         except ImageRegError as refusal:
-            return problems.answer(refusal)
+            return answer(refusal)
         return _unrouted(error, unlisted)
 
     app.before_request(_check_url)
     app.after_request(_add_request_id)
-    app.register_error_handler(ImageRegError, problems.answer)
+    app.register_error_handler(ImageRegError, answer)
     app.register_error_handler(HTTPException, unrouted)
     app.register_error_handler(Exception, _unexpected)
 

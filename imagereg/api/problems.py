@@ -7,6 +7,7 @@ Source: contract api-images 1.5, api-clients 1; ruling D-25.
 """
 
 import html
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -26,6 +27,7 @@ from imagereg.errors import (
     RangeNotSatisfiable,
     StoreUnavailable,
     TooLarge,
+    TooManyAttempts,
     Unauthenticated,
     UnsupportedMedia,
 )
@@ -40,6 +42,7 @@ STATUS: Mapping[type[ImageRegError], int] = {
     TooLarge: 413,
     UnsupportedMedia: 415,
     RangeNotSatisfiable: 416,
+    TooManyAttempts: 429,
     HeaderTooLong: 431,
     StoreUnavailable: 503,
 }
@@ -57,14 +60,19 @@ def status_of(error: ImageRegError) -> int:
     return 500
 
 
-def answer(error: ImageRegError) -> Response:
-    """Return the HTTP answer to an expected failure."""
+def answer(error: ImageRegError, challenge: str) -> Response:
+    """Return the HTTP answer to an expected failure.
+
+    ``challenge`` tells those who are nobody how to become somebody (RFC 9110, 11.6.1).
+    """
     status = status_of(error)
     if isinstance(error, Unauthenticated):
-        return _unauthenticated()
+        return _unauthenticated(challenge)
     response = problem(status, error.message if status < 500 or status == 503 else "")
     if isinstance(error, UnsupportedMedia) and error.accepted:
         response.headers["Accept-Patch"] = ", ".join(error.accepted)
+    if isinstance(error, TooManyAttempts):
+        response.headers["Retry-After"] = str(math.ceil(error.wait_s))
     if isinstance(error, RangeNotSatisfiable):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return response
@@ -115,7 +123,7 @@ def _page(code: str, explanation: str) -> str:
     )
 
 
-def _unauthenticated() -> Response:
+def _unauthenticated(challenge: str) -> Response:
     """Source: ruling U-6."""
     document = {
         "error": {
@@ -128,5 +136,5 @@ def _unauthenticated() -> Response:
         orjson.dumps(document),
         401,
         mimetype=_JSON,
-        headers={"WWW-Authenticate": 'Keystone uri=""'},
+        headers={"WWW-Authenticate": challenge},
     )

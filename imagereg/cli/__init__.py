@@ -22,6 +22,7 @@ COMMANDS = {
     ),
     "metadefs": ("metadefs", "metadefs", "Load and export metadata definitions."),
     "cache": ("cache", "cache", "Look after the image cache of this node."),
+    "user": ("user", "user", "Look after the users of flavor http_basic."),
     "props": ("props", "props", "Look for mistakes in images' properties."),
 }
 

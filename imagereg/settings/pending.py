@@ -53,18 +53,13 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 _KEYSTONE,
                 "auth_url auth_type username password project_name user_domain_name "
                 "user_domain_id project_domain_name project_domain_id "
-                "www_authenticate_uri interface region_name cafile certfile keyfile "
+                "interface region_name cafile certfile keyfile "
                 "insecure http_connect_timeout http_request_max_retries "
                 "token_cache_time memcached_servers service_token_roles "
                 "service_token_roles_required include_service_catalog "
                 "delay_auth_decision service_type",
             ),
             ("oslo_middleware", _PROXY, "enable_proxy_headers_parsing"),
-            (
-                "oslo_middleware",
-                "flavor http_basic is not supported yet",
-                "http_basic_auth_user_file",
-            ),
             (
                 "cors",
                 _CORS,
@@ -92,11 +87,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
             ("inject_metadata_properties", _IMPORT, "ignore_user_roles inject"),
             ("image_conversion", _IMPORT, "output_format"),
             ("glance_download_properties", _IMPORT, "extra_properties"),
-            (
-                "imagereg",
-                "flavor http_basic is not supported yet",
-                "auth_users_file",
-            ),
             ("imagereg", "signatures are not checked yet", "certificates_dir"),
             ("imagereg", "there are no events yet", "event_webhook event_log"),
             ("imagereg", "there are no metrics yet", "metrics"),
