@@ -238,7 +238,7 @@ class _Asking:
         """Return what a leaf compared, in words; empty for constants."""
         match leaf:
             case RoleCheck(match):
-                told = f"the caller has {_tell_held(self.credentials.get('roles', ()))}"
+                told = f"the caller has {_tell_held(self.credentials.get('roles'))}"
             case CredentialCheck(path, match):
                 told = f"the caller has {_tell_held(self.credentials.get(path[0]))}"
             case LiteralCheck(match=match):

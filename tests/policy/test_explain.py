@@ -1,5 +1,6 @@
 """Explanations of single rules: every part judged, and who is to blame."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,9 @@ def test_a_leaf_is_told_with_what_it_compared(rule: str, words: str) -> None:
     assert describe(found.tree.blame[0]).startswith(words[:-1])
 
 
-def test_roles_are_told_in_order() -> None:
-    found = explain(texts(it="role:x"), {"roles": ["c", "a", "b"]}, "it", {})
+@pytest.mark.parametrize("kind", [list, tuple, frozenset])
+def test_roles_are_told_in_order(kind: Callable[[str], object]) -> None:
+    found = explain(texts(it="role:x"), {"roles": kind("cab")}, "it", {})
 
     assert found.tree.note == "the caller has a, b, c"
 
@@ -153,6 +155,12 @@ def test_a_rule_that_is_referred_to_twice_is_judged_once() -> None:
     first, second = explain(rules, READER, "it", {}).tree.children
 
     assert first.children[0] is second.children[0]
+
+
+def test_the_opposite_of_what_is_not_known_is_not_known_either() -> None:
+    tree = explain(texts(it="not https://host/x"), READER, "it", {}).tree
+
+    assert [(node.holds, node.asked) for node in tree.walk()] == [(None, True)] * 2
 
 
 def test_every_part_that_is_to_blame_is_told() -> None:

@@ -218,6 +218,11 @@ def test_no_server_is_no_answer(url: str) -> None:
         ask(url)
 
 
+def test_a_url_without_a_host_is_told() -> None:
+    with pytest.raises(RuleFailed, match=r"ValueError\('the URL names no host'\)"):
+        ask("http:///check")
+
+
 def test_what_is_no_http_is_no_answer(judge: Start) -> None:
     server = judge(status=1000)
 
