@@ -20,6 +20,7 @@ COMMANDS = {
         "protection",
         "Check, explain and lint property-protection files.",
     ),
+    "store": ("store", "store", "Compare stores and database; find what is left over."),
     "metadefs": ("metadefs", "metadefs", "Load and export metadata definitions."),
     "cache": ("cache", "cache", "Look after the image cache of this node."),
     "user": ("user", "user", "Look after the users of flavor http_basic."),

@@ -71,6 +71,12 @@ class Recorded:
     verified_at_us: int | None = None
     fault: str | None = None
 
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What must not have changed for a finding about it to hold."""
+        place = (self.image_id, self.location.url)
+        return (*place, self.size, self.checksum, self.os_hash_value)
+
 
 _RECORDED = (
     "SELECT i.id, l.id, l.url, l.store, i.status, i.size, i.checksum,"
@@ -153,9 +159,8 @@ class Inventory:
             if claims.busy or self.is_referred_to(key, is_same):
                 return False
             if url not in claims.condemned:
-                # What cannot be an id is nobody's.
-                image_id = key if len(key) <= ID_LENGTH else ""
-                condemn(self._engine, image_id, [Location(url, store=store)])
+                place = Location(url, store=store)
+                condemn(self._engine, image_id_of(key), [place])
         return True
 
     def recorded(self) -> Iterator[Recorded]:
@@ -173,20 +178,23 @@ class Inventory:
         found = self._records(f"{_RECORDED} AND l.id = ?", location_id)
         return found[0] if found else None
 
+    def of_image(self, image_id: str) -> Sequence[Recorded]:
+        """Return the locations of one image."""
+        return self._records(f"{_RECORDED} AND i.id = ? ORDER BY l.id", image_id)
+
+    def has_changed(self, seen: Recorded) -> bool:
+        """Return whether a location went away, or its image has other data by now."""
+        now = self.find_recorded(seen.location.id or 0)
+        return now is None or now.facts != seen.facts
+
     def drop(self, faulty: Recorded, good: Recorded) -> bool:
         """Take a faulty location away, as long as the image keeps the good one.
 
         Its bytes are condemned.  Returns False if either changed.
         """
         with self._engine.transaction():
-            for each in (faulty, good):
-                now = self.find_recorded(each.location.id or 0)
-                if now is None or (now.image_id, now.os_hash_value, now.checksum) != (
-                    faulty.image_id,
-                    faulty.os_hash_value,
-                    faulty.checksum,
-                ):
-                    return False
+            if self.has_changed(faulty) or self.has_changed(good):
+                return False
             self._engine.delete(LocationRow, LocationRow.id == faulty.location.id)
             condemn(self._engine, faulty.image_id, [faulty.location])
         return True
@@ -260,9 +268,14 @@ class Inventory:
             found.setdefault(str(key), []).append(str(url))
         return found
 
-    def _records(self, sql: str, parameter: int) -> list[Recorded]:
+    def _records(self, sql: str, parameter: int | str) -> list[Recorded]:
         rows = self._engine.rows(f"{sql} LIMIT {BATCH}", (parameter,))
         return [_recorded(*row) for row in rows]
+
+
+def image_id_of(key: str) -> str:
+    """Return the id of the image a blob is named for, empty if it cannot be one."""
+    return key if len(key) <= ID_LENGTH else ""
 
 
 def _recorded(*row: object) -> Recorded:

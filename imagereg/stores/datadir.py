@@ -213,9 +213,7 @@ class DataDir:
         return BlobNotFound(NOTHING)
 
     def entries(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield name and facts of whatever lies here, except for directories.
-
-        Names that begin with a dot are not ours.
+        """Yield name and facts of each ordinary file; those with a dot are not ours.
 
         Raises:
             OSError: the directory cannot be read, or has lost its ``.tmp``.
@@ -227,7 +225,7 @@ class DataDir:
                     if entry.name.startswith("."):
                         continue
                     with suppress(FileNotFoundError):
-                        if not entry.is_dir(follow_symlinks=False):
+                        if entry.is_file(follow_symlinks=False):
                             yield entry.name, entry.stat(follow_symlinks=False)
 
     def sweep(

@@ -171,7 +171,9 @@ class ListsBlobs(Protocol):
     """
 
     def list_blobs(self) -> Iterator[ListedBlob]:
-        """Yield every committed blob, in any order, also those of foreign names.
+        """Yield every committed blob whose name a key can be (see `check_key`).
+
+        They come in any order, and may be of anybody who writes to the same place.
 
         A blob that comes or goes meanwhile may be yielded or not; every other one is.
 

@@ -173,10 +173,12 @@ class FilesystemDriver:
             )
 
     def list_blobs(self) -> Iterator[ListedBlob]:
-        """Yield every file that has a name of ours."""
+        """Yield every ordinary file with a name that a key can be."""
         for place in self._places:
             with storage_errors():
                 for name, facts in place.entries():
+                    if not _is_key(name):
+                        continue
                     url = self._locate(place, name).url
                     yield ListedBlob(name, url, facts.st_size, facts.st_mtime)
 
