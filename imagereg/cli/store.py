@@ -16,14 +16,16 @@ from imagereg.cli.config import config_options
 from imagereg.cli.metadefs import open_engine
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.inventory import Inventory
+from imagereg.db.staged import StagedRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.doctor.collection import HOUR_S, Collection, Wanted
 from imagereg.doctor.findings import MEANINGS, Finding, Kind
 from imagereg.doctor.verification import Sample, Verification
-from imagereg.errors import ImageRegError, UnknownStore
+from imagereg.errors import ImageRegError
 from imagereg.images.processes import worker_name
 from imagereg.images.recovery import Recovery
 from imagereg.images.removal import Removal
+from imagereg.images.staged import StagedData
 from imagereg.settings import load_settings
 from imagereg.stores.catalog import StoreCatalog
 
@@ -152,7 +154,7 @@ def gc(
         parts.uploads,
         parts.stores,
         parts.removal,
-        Recovery(parts.uploads, parts.stores, parts.removal, worker_name),
+        parts.recovery,
     )
     findings = list(collection.run(Wanted(store_id, fix, foreign, settled_s)))
     said = f"{len(parts.stores)} stores looked at" if store_id is None else ""
@@ -168,6 +170,7 @@ class _Parts:
     uploads: UploadRepository
     stores: StoreCatalog
     removal: Removal
+    recovery: Recovery
 
     @classmethod
     def open(
@@ -176,16 +179,14 @@ class _Parts:
         settings = load_settings(config_files, config_dirs)
         engine = open_engine(config_files, config_dirs)
         stores = StoreCatalog.from_settings(settings, writable=False)
-        if store_id is not None and store_id not in stores:
-            raise UnknownStore(f"there is no store `{store_id}`")
+        if store_id is not None:
+            stores.own(store_id)
         deletions = DeletionRepository(engine)
-        return cls(
-            Inventory(engine),
-            deletions,
-            UploadRepository(engine),
-            stores,
-            Removal(deletions, stores, worker_name),
-        )
+        uploads = UploadRepository(engine)
+        removal = Removal(deletions, stores, worker_name)
+        staged = StagedData(StagedRepository(engine), stores, removal, worker_name)
+        recovery = Recovery(uploads, stores, removal, staged, worker_name)
+        return cls(Inventory(engine), deletions, uploads, stores, removal, recovery)
 
 
 def _report(

@@ -9,6 +9,7 @@ and is met there; one that began since wrote nothing of what was listed.
 Source: contract stores S-15; SECURITY on orphaned bytes.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,9 +38,8 @@ class Claims:
 
     Attributes:
         known: it is the id of an image, or was once.
-        busy: somebody uploads to that image, or a task works on it; or it is the key
-            of staged data.
-        urls: where its bytes lie.
+        busy: somebody uploads to that image or stages data, or a task works on it.
+        urls: where its bytes lie, staged ones too.
         condemned: where bytes lie that are about to be removed.
     """
 
@@ -88,13 +88,21 @@ _RECORDED = (
 )
 
 _IDLE = (
-    " NOT EXISTS (SELECT 1 FROM uploads u WHERE u.image_id = i.id)"
+    "NOT EXISTS (SELECT 1 FROM uploads u WHERE u.image_id = i.id)"
     " AND NOT EXISTS (SELECT 1 FROM jobs j JOIN tasks t ON t.id = j.task_id"
     " WHERE t.image_id = i.id)"
 )
 
-#: Statuses that somebody's work must bring to an end.
-_PASSING = ("saving", "importing")
+#: What somebody's work must bring to an end: ``uploading`` lasts as long as data wait.
+_STUCK = (
+    f"SELECT i.id, i.status FROM images i WHERE {_IDLE} AND"  # noqa: S608 - written here
+    " (i.status IN ('saving', 'importing') OR i.status = 'uploading' AND NOT EXISTS"
+    " (SELECT 1 FROM staged_parts s WHERE s.image_id = i.id AND NOT s.void))"
+    " ORDER BY i.id"
+)
+
+#: How staged parts are named (see `images/staged.py`).
+_STAGED = re.compile(r"(?P<id>[0-9a-f-]{36})\.[0-9]+\.[0-9a-f]{16}")
 
 _NO_DATA = {
     "size": None,
@@ -113,27 +121,32 @@ class Inventory:
 
     def claims(self, keys: Sequence[str]) -> dict[str, Claims]:
         """Return what the rows say about each key; at most `BATCH` of them."""
-        busy = self._among("SELECT image_id FROM uploads WHERE image_id IN {}", keys)
+        owners = {key: _owner_of(key) for key in keys}
+        ids = tuple(set(owners.values()))
+        busy = self._among("SELECT image_id FROM uploads WHERE image_id IN {}", ids)
         busy |= self._among(
             "SELECT t.image_id FROM jobs j JOIN tasks t ON t.id = j.task_id"
             " WHERE t.image_id IN {}",
+            ids,
+        )
+        coming = self._among(
+            "SELECT object_key FROM staged_parts"
+            " WHERE worker IS NOT NULL AND object_key IN {}",
             keys,
         )
-        busy |= self._among(
-            "SELECT object_key FROM staged_parts WHERE object_key IN {}", keys
-        )
-        known = self._among("SELECT id FROM images WHERE id IN {}", keys)
-        known |= self._among("SELECT id FROM image_tombstones WHERE id IN {}", keys)
-        urls = self._urls("image_locations", keys)
-        condemned = self._urls("condemned_locations", keys)
+        staged = self._urls("SELECT object_key, url FROM staged_parts", keys)
+        known = self._among("SELECT id FROM images WHERE id IN {}", ids)
+        known |= self._among("SELECT id FROM image_tombstones WHERE id IN {}", ids)
+        urls = self._urls("SELECT image_id, url FROM image_locations", ids)
+        doomed = self._urls("SELECT image_id, url FROM condemned_locations", ("", *ids))
         return {
             key: Claims(
-                key in known,
-                key in busy,
-                frozenset(urls.get(key, ())),
-                frozenset(condemned.get(key, ())),
+                known=owner in known,
+                busy=owner in busy or key in coming,
+                urls=frozenset(urls.get(owner, []) + staged.get(key, [])),
+                condemned=frozenset(doomed.get(owner, []) + doomed.get("", [])),
             )
-            for key in keys
+            for key, owner in owners.items()
         }
 
     def is_referred_to(self, key: str, is_same: IsSame) -> bool:
@@ -212,12 +225,7 @@ class Inventory:
 
     def stuck(self) -> Sequence[tuple[str, Status]]:
         """Return images in a passing status that nobody will bring to an end."""
-        marks = ", ".join("?" * len(_PASSING))
-        rows = self._engine.rows(
-            f"SELECT i.id, i.status FROM images i WHERE i.status IN ({marks}) AND"  # noqa: S608 - marks alone
-            f"{_IDLE} ORDER BY i.id",
-            _PASSING,
-        )
+        rows = self._engine.rows(_STUCK)
         return [(str(image_id), Status(str(status))) for image_id, status in rows]
 
     def unstick(self, image_id: str) -> bool:
@@ -258,12 +266,13 @@ class Inventory:
         marks = f"({', '.join('?' * len(keys))})"
         return {str(key) for (key,) in self._engine.rows(sql.format(marks), keys)}
 
-    def _urls(self, table: str, keys: Sequence[str]) -> dict[str, list[str]]:
+    def _urls(self, select: str, keys: Sequence[str]) -> dict[str, list[str]]:
+        """Return URLs by the first column of ``select``, for these values of it."""
+        column = select.split(" ")[1].removesuffix(",")
         marks = ", ".join("?" * len(keys))
         found: dict[str, list[str]] = {}
         for key, url in self._engine.rows(
-            f"SELECT image_id, url FROM {table} WHERE image_id IN ({marks})",  # noqa: S608 - one of two tables
-            keys,
+            f"{select} WHERE {column} IN ({marks}) AND url IS NOT NULL", keys
         ):
             found.setdefault(str(key), []).append(str(url))
         return found
@@ -271,6 +280,12 @@ class Inventory:
     def _records(self, sql: str, parameter: int | str) -> list[Recorded]:
         rows = self._engine.rows(f"{sql} LIMIT {BATCH}", (parameter,))
         return [_recorded(*row) for row in rows]
+
+
+def _owner_of(key: str) -> str:
+    """Return the id of the image whose data, or staged data, have this name."""
+    staged = _STAGED.fullmatch(key)
+    return staged["id"] if staged else key
 
 
 def image_id_of(key: str) -> str:

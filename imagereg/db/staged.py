@@ -305,8 +305,12 @@ class StagedRepository:
     def discard_forgotten(self) -> None:
         """Condemn parts of images that neither wait for an import nor are in one."""
         with self._engine.transaction():
-            for (image_id,) in self._engine.rows(_FORGOTTEN):
-                release(self._engine, str(image_id), NO_IMAGE)
+            for image_id in self.forgotten():
+                release(self._engine, image_id, NO_IMAGE)
+
+    def forgotten(self) -> Sequence[str]:
+        """Return images that have parts, and neither wait for an import nor are in one."""
+        return [str(image_id) for (image_id,) in self._engine.rows(_FORGOTTEN)]
 
     def _same(self, image_id: str, start: int, size: int | None) -> StagedPart | None:
         parts = self._read(

@@ -16,7 +16,7 @@ from imagereg.db.uploads import UploadRepository
 from imagereg.doctor.findings import Finding, Kind
 from imagereg.doctor.verdicts import judge
 from imagereg.errors import BlobNotFound, ImageRegError, StoreUnavailable
-from imagereg.images.recovery import Recovery, is_dead
+from imagereg.images.recovery import Recovery, is_dead, is_over
 from imagereg.images.removal import Removal
 from imagereg.model import Location, now_us
 from imagereg.stores.catalog import StoreCatalog
@@ -66,11 +66,12 @@ class Collection:
     def run(self, wanted: Wanted) -> Iterator[Finding]:
         """Yield what is found, mended where that was wanted and could be done."""
         yield from self._stale_uploads(wanted)
+        yield from self._staged(wanted)
         if wanted.store is None:
             yield from self._stuck_images(wanted)
             yield from self._lost_tasks(wanted)
         yield from self._condemned(wanted)
-        for store in self.stores:
+        for store in (*self.stores, *self.stores.reserved.values()):
             if wanted.has(store.id):
                 yield from self._store(store, wanted)
         yield from self._places(wanted)
@@ -81,6 +82,24 @@ class Collection:
                 finding = Finding(Kind.STALE_UPLOAD, upload.store, upload.image_id)
                 clear = partial(self.recovery.clear, upload)
                 yield _mended(finding, clear) if wanted.fix else finding
+
+    def _staged(self, wanted: Wanted) -> Iterator[Finding]:
+        for part in self.recovery.staged.rows.under_way():
+            if wanted.has(part.store) and is_over(part):
+                finding = Finding(
+                    Kind.STALE_UPLOAD, part.store, part.image_id, detail="staged"
+                )
+                clear = partial(self.recovery.clear_part, part)
+                yield _mended(finding, clear) if wanted.fix else finding
+        for image_id in self.recovery.staged.rows.forgotten():
+            if wanted.store is None:
+                finding = Finding(Kind.STAGED, subject=image_id)
+                drop = partial(self._unstage, image_id)
+                yield _mended(finding, drop) if wanted.fix else finding
+
+    def _unstage(self, image_id: str) -> bool:
+        self.recovery.staged.discard(image_id)
+        return True
 
     def _stuck_images(self, wanted: Wanted) -> Iterator[Finding]:
         for image_id, status in self.inventory.stuck():

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     STALE_UPLOAD = "stale upload"
     STUCK = "stuck image"
     LOST_TASK = "lost task"
+    STAGED = "staged data"
     MISSING = "missing"
     SIZE = "wrong size"
     HASH = "wrong hash"
@@ -31,6 +32,7 @@ MEANINGS = {
     Kind.STALE_UPLOAD: "an upload whose process is no more",
     Kind.STUCK: "an image in a passing status that nobody works on",
     Kind.LOST_TASK: "a task that never ended and that no queue knows",
+    Kind.STAGED: "staged data that no image waits for",
     Kind.MISSING: "a location without an object",
     Kind.SIZE: "an object of another size than the image",
     Kind.HASH: "an object with other bytes than were stored",

@@ -33,6 +33,11 @@ def is_dead(upload: Upload) -> bool:
     return is_gone(upload.worker, upload.beat_at_us, SILENCE_S)
 
 
+def is_over(part: PartUnderWay) -> bool:
+    """Return whether the process that took in the part can no longer finish it."""
+    return part.worker == NOBODY or is_gone(part.worker, part.beat_at_us, SILENCE_S)
+
+
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """Clears away, at start and now and then."""
@@ -52,10 +57,8 @@ class Recovery:
             if is_dead(upload):
                 self.clear(upload)
         for part in self.staged.rows.under_way():
-            if part.worker == NOBODY or is_gone(
-                part.worker, part.beat_at_us, SILENCE_S
-            ):
-                self._clear_part(part)
+            if is_over(part):
+                self.clear_part(part)
         self.staged.rows.discard_forgotten()
         self.removal.sweep()
 
@@ -68,17 +71,19 @@ class Recovery:
             if store.writable:
                 self._sweep(store)
 
-    def _clear_part(self, part: PartUnderWay) -> None:
+    def clear_part(self, part: PartUnderWay) -> bool:
+        """Clear one dead part away; return whether it is gone."""
         rows, me = self.staged.rows, self.worker()
         if not rows.hand_over(part.number, part.worker, me):
-            return
+            return False
         try:
             self.staged.clear(part)
         except ImageRegError as error:
             log.warning("image %s: a part not cleared yet: %s", part.image_id, error)
             rows.hand_over(part.number, me, NOBODY)
-            return
+            return False
         log.warning("image %s: a part was cut off by a crash", part.image_id)
+        return True
 
     def _sweep(self, store: Store) -> None:
         try:

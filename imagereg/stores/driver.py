@@ -171,9 +171,9 @@ class ListsBlobs(Protocol):
     """
 
     def list_blobs(self) -> Iterator[ListedBlob]:
-        """Yield every committed blob whose name a key can be (see `check_key`).
+        """Yield every committed blob, in any order, whatever its name.
 
-        They come in any order, and may be of anybody who writes to the same place.
+        They may be of anybody who writes to the same place.
 
         A blob that comes or goes meanwhile may be yielded or not; every other one is.
 
@@ -209,6 +209,15 @@ class SignsURLs(Protocol):
         Raises:
             BlobNotFound: ``url`` is none of this driver.
         """
+
+
+def is_key(text: str) -> bool:
+    """Return whether `check_key` lets a text pass."""
+    try:
+        check_key(text)
+    except Invalid:
+        return False
+    return True
 
 
 def check_key(key: str) -> str:

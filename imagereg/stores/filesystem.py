@@ -18,7 +18,6 @@ from imagereg.errors import (
     ConfigurationError,
     Forbidden,
     ImageRegError,
-    Invalid,
     StoreFull,
     StoreUnavailable,
 )
@@ -31,7 +30,7 @@ from imagereg.stores.datadir import (
     as_store_error,
     storage_errors,
 )
-from imagereg.stores.driver import BlobReader, BlobWriter, ListedBlob, check_key
+from imagereg.stores.driver import BlobReader, BlobWriter, ListedBlob, is_key
 from imagereg.stores.filewriter import FileWriter, Upload
 from imagereg.stores.mountpoints import Mountpoints
 
@@ -173,12 +172,10 @@ class FilesystemDriver:
             )
 
     def list_blobs(self) -> Iterator[ListedBlob]:
-        """Yield every ordinary file with a name that a key can be."""
+        """Yield every ordinary file."""
         for place in self._places:
             with storage_errors():
                 for name, facts in place.entries():
-                    if not _is_key(name):
-                        continue
                     url = self._locate(place, name).url
                     yield ListedBlob(name, url, facts.st_size, facts.st_mtime)
 
@@ -221,7 +218,7 @@ class FilesystemDriver:
             if url.startswith(scheme):
                 parent, _, key = url.removeprefix(scheme).rpartition("/")
                 for place in self._places:
-                    if parent == str(place.path) and _is_key(key):
+                    if parent == str(place.path) and is_key(key):
                         return place, key
         raise BlobNotFound(NOTHING)
 
@@ -304,14 +301,6 @@ class FileReader:
         self._position = self._stop
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _is_key(text: str) -> bool:
-    try:
-        check_key(text)
-    except Invalid:
-        return False
-    return True
 
 
 def _free_bytes(place: DataDir) -> int:

@@ -15,6 +15,7 @@ from imagereg.stores.driver import (
     SignsURLs,
     StoreDriver,
     check_key,
+    is_key,
 )
 from imagereg.stores.formats import Inspector
 from imagereg.stores.hashing import Digests, LaneSupply
@@ -200,13 +201,16 @@ class Store:
         return isinstance(self._driver, ListsBlobs)
 
     def list_blobs(self) -> Iterator[ListedBlob]:
-        """Yield every committed blob; nothing from a store that cannot tell.
+        """Yield every committed blob whose name a key can be (see `check_key`).
+
+        They may be of anybody who writes to the same place.  Nothing comes from a
+        store that cannot tell.
 
         Raises:
             StoreUnavailable: the listing broke off.
         """
         if isinstance(self._driver, ListsBlobs):
-            yield from self._driver.list_blobs()
+            yield from filter(lambda b: is_key(b.key), self._driver.list_blobs())
 
     def canonical(self, url: str) -> str:
         """Return ``url`` as `list_blobs` spells it, or as it is if it never would."""

@@ -15,6 +15,7 @@ from imagereg.doctor.findings import MEANINGS, Finding, Kind
 from imagereg.errors import StoreUnavailable
 from imagereg.images.processes import worker_name
 from imagereg.model import Location
+from imagereg.stores.catalog import STAGING
 from imagereg.stores.filesystem import FilesystemDriver
 from imagereg.stores.store import Store
 from tests.doctor.conftest import Doctor
@@ -60,6 +61,23 @@ def copy_to_cheap(registry: LocalRegistry, image_id: str, data: bytes = DATA) ->
     engine = registry.registry.engine
     with engine.transaction():
         add_place(engine, image_id, Location(f"file://{path}", store="cheap"))
+    return path
+
+
+def stage(
+    registry: LocalRegistry, image_id: str, key: str, worker: str | None = None
+) -> Path:
+    """Give an image staged data, on their way in if a worker is named."""
+    path = registry.where / "state" / "staging" / key
+    path.write_bytes(DATA)
+    execute(
+        registry,
+        "INSERT INTO staged_parts (image_id, start, size, total, whole, void,"
+        " object_key, store, url, worker, beat_at_us)"
+        " VALUES (?, 0, ?, NULL, 0, 0, ?, ?, ?, ?, 1)",
+        *(image_id, len(DATA), key, STAGING),
+        *(None if worker else f"file://{path}", worker),
+    )
     return path
 
 
@@ -330,6 +348,8 @@ def make_a_mess(registry: LocalRegistry) -> None:
     with engine.transaction():
         place = Location(f"file://{condemned}", store="cheap")
         condemn(engine, condemned.name, [place])
+    # Kind.STAGED.
+    stage(registry, active(registry), "left")
     # Kind.LEFTOVERS, STALE_UPLOAD, STUCK and LOST_TASK.
     plant(registry, "cheap", ".tmp/half.0123")
     begin_upload(registry, DEAD)
@@ -370,6 +390,69 @@ def test_a_lost_task_fails_and_says_why(
     task = registry.admin.get("/v2/tasks/lost").json()
     assert task["status"] == "failure"
     assert "lost sight" in task["message"]
+
+
+# Staged data.
+
+
+def test_staged_data_that_wait_are_in_order(
+    registry: LocalRegistry, doctor: Doctor
+) -> None:
+    image_id = str(registry.admin.create()["id"])
+    path = f"/v2/images/{image_id}/stage"
+    found: list[Finding] = []
+
+    def pieces() -> Iterator[bytes]:
+        yield DATA
+        found.extend(doctor.gc(fix=True, foreign=True))
+
+    headers = {"Content-Type": "application/octet-stream"}
+    staged = registry.admin.request("PUT", path, body=pieces(), headers=headers)
+
+    assert staged.status == 204
+    assert found == doctor.gc(fix=True, foreign=True) == []
+    assert registry.admin.show(image_id)["status"] == "uploading"
+
+
+def test_staged_data_of_a_dead_process_are_cleared_away(
+    registry: LocalRegistry, doctor: Doctor
+) -> None:
+    image_id = str(registry.admin.create()["id"])
+    path = stage(registry, image_id, f"{image_id}.0.{'0' * 16}", DEAD)
+    execute(registry, "UPDATE images SET status = 'uploading'")
+
+    found = doctor.gc(fix=True)
+
+    assert told(found) == [(Kind.STALE_UPLOAD, STAGING, image_id, True)]
+    assert not path.exists()
+    assert registry.admin.show(image_id)["status"] == "queued"
+    assert doctor.gc() == []
+
+
+def test_an_uploading_image_without_staged_data_is_stuck(
+    registry: LocalRegistry, doctor: Doctor
+) -> None:
+    image_id = str(registry.admin.create()["id"])
+    execute(registry, "UPDATE images SET status = 'uploading'")
+
+    found = doctor.gc(fix=True)
+
+    assert told(found) == [(Kind.STUCK, None, image_id, True)]
+    assert registry.admin.show(image_id)["status"] == "queued"
+
+
+@pytest.mark.parametrize(("known", "kind"), [(True, "orphan"), (False, "foreign")])
+def test_a_staged_object_without_row_is_named_for_its_image(
+    registry: LocalRegistry, doctor: Doctor, known: bool, kind: str
+) -> None:
+    image_id = str(registry.admin.create()["id"]) if known else str(uuid4())
+    path = registry.where / "state" / "staging" / f"{image_id}.0.{'0' * 16}"
+    path.write_bytes(DATA)
+
+    found = doctor.gc(fix=True)
+
+    assert told(found) == [(Kind(kind), STAGING, path.name, known)]
+    assert path.exists() is not known
 
 
 # Rows without objects.

@@ -19,6 +19,7 @@ from imagereg.db.inventory import Claims, Inventory
 from imagereg.db.models import ImageRow
 from imagereg.db.places import add_place, condemn
 from imagereg.db.schema import prepare
+from imagereg.db.staged import StagedRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.doctor.collection import Collection, Wanted
 from imagereg.doctor.findings import Kind
@@ -26,6 +27,7 @@ from imagereg.doctor.verdicts import judge
 from imagereg.images.processes import worker_name
 from imagereg.images.recovery import Recovery
 from imagereg.images.removal import Removal
+from imagereg.images.staged import StagedData
 from imagereg.model import Location, now_us
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.driver import ListedBlob
@@ -92,7 +94,8 @@ class World:
         deletions = DeletionRepository(self.engine)
         uploads = UploadRepository(self.engine)
         removal = Removal(deletions, stores, worker_name)
-        recovery = Recovery(uploads, stores, removal, worker_name)
+        staged = StagedData(StagedRepository(self.engine), stores, removal, worker_name)
+        recovery = Recovery(uploads, stores, removal, staged, worker_name)
         return Collection(
             Inventory(self.engine), deletions, uploads, stores, removal, recovery
         )
