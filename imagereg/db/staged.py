@@ -309,7 +309,7 @@ class StagedRepository:
                 release(self._engine, image_id, NO_IMAGE)
 
     def forgotten(self) -> Sequence[str]:
-        """Return images that have parts, and neither wait for an import nor are in one."""
+        """Return images whose parts wait for no import, and are in none."""
         return [str(image_id) for (image_id,) in self._engine.rows(_FORGOTTEN)]
 
     def _same(self, image_id: str, start: int, size: int | None) -> StagedPart | None:
