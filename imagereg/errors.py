@@ -249,3 +249,31 @@ class StoreUnavailable(ImageRegError):
 
 class BlobNotFound(ImageRegError):
     """The store holds no object under this key."""
+
+
+class RegistryRefused(ImageRegError):
+    """A registry answered our client with a refusal.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class RegistryUnreachable(ImageRegError):
+    """A registry gave our client no answer for too long; going on later may help."""
+
+
+class FileChanged(ImageRegError):
+    """The local file is not the one whose beginning the registry has."""
+
+
+class ImportFailed(ImageRegError):
+    """The registry took the data and could not make an image of them."""
+
+
+class DataDiffer(ImageRegError):
+    """The image in the registry has other bytes than the local file."""

@@ -13,6 +13,7 @@ from imagereg.errors import ConfigurationError, ImageRegError
 # Command name -> (module of this package, attribute, one line of help).
 COMMANDS = {
     "serve": ("serve", "serve", "Run the server."),
+    "upload": ("upload", "upload", "Upload a file, from where it stopped."),
     "config": ("config", "config", "Show and check the configuration."),
     "policy": ("policy", "policy", "Check, explain, compare and test policy files."),
     "protection": (
