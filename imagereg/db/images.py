@@ -11,7 +11,8 @@ from peewee import IntegrityError
 
 from imagereg.approved import ApprovedChanges, ApprovedImage, Changes
 from imagereg.db.engine import Engine
-from imagereg.db.listing import RARE, Having, ListQuery, count_sql, page_sql, wanted
+from imagereg.db.list_reader import page_rows
+from imagereg.db.listing import ListQuery
 from imagereg.db.models import (
     HEAD,
     ImageRow,
@@ -67,23 +68,10 @@ class ImageRepository:
     def page(self, query: ListQuery) -> list[Found]:
         """Return one page, in order.
 
-        One statement, and one small count for each property or tag that is wanted.
+        One statement, and a few small ones where filters are involved, see
+        `list_sql.py`.
         """
-        statement = page_sql(query, self._rarest(query))
-        if statement is None:
-            return []
-        return [build(row) for row in self._engine.rows(*statement)]
-
-    def _rarest(self, query: ListQuery) -> Having | None:
-        """Return what fewest images have of what is wanted, if those are few."""
-        if query.impossible:
-            return None
-        counted = [
-            (int(str(self._engine.rows(*count_sql(having))[0][0])), having)
-            for having in wanted(query)
-        ]
-        count, rarest = min(counted, key=lambda each: each[0], default=(RARE + 1, None))
-        return rarest if count <= RARE else None
+        return [build(row) for row in page_rows(self._engine, query)]
 
     def add(self, approved: ApprovedImage, check: Callable[[], None]) -> None:
         """Store a new image; ``check`` has a last look inside the transaction.
@@ -100,8 +88,8 @@ class ImageRepository:
                 ):
                     raise Duplicate(f"image id `{image.id}` is taken")
                 ImageRow.insert(_columns(image)).execute(self._engine.peewee)
-                self._add_properties(image.id, image.properties)
-                self._add_tags(image.id, image.tags)
+                self._add_properties(image, image.properties)
+                self._add_tags(image, image.tags)
         except IntegrityError as error:
             raise Duplicate(f"image id `{image.id}` is taken") from error
 
@@ -131,7 +119,7 @@ class ImageRepository:
             self._insert_new(before, changes.properties, changes.removed)
             if changes.tags is not None:
                 self._engine.delete(TagRow, TagRow.image_id == before.id)
-                self._add_tags(before.id, changes.tags)
+                self._add_tags(before, changes.tags)
 
     def add_tag(self, image_id: str, tag: str, quota: int) -> None:
         """Add one tag; a tag that is there already stays.
@@ -153,7 +141,7 @@ class ImageRepository:
                 raise TooLarge(message)
             self._stamp(image_id)
             if fresh:
-                self._add_tags(image_id, (tag,))
+                TagRow.insert(image_id=image_id, tag=tag).execute(self._engine.peewee)
 
     def remove_tag(self, image_id: str, tag: str) -> bool:
         """Remove one tag; return False if it was not there."""
@@ -258,15 +246,16 @@ class ImageRepository:
             if name not in before.properties or name in removed
         }
         try:
-            self._add_properties(before.id, fresh)
+            self._add_properties(before, fresh)
         except IntegrityError as error:
             message = f"image {before.id} was changed by somebody else"
             raise StaleImage(message) from error
 
-    def _add_properties(self, image_id: str, properties: Mapping[str, object]) -> None:
+    def _add_properties(self, image: Image, properties: Mapping[str, object]) -> None:
         if properties:
+            born = {"image_id": image.id, "created_at_us": image.created_at_us}
             rows = [
-                {"image_id": image_id, "name": name, **_value(value)}
+                {**born, "name": name, **_value(value)}
                 for name, value in properties.items()
             ]
             PropertyRow.insert_many(rows).execute(self._engine.peewee)
@@ -285,9 +274,10 @@ class ImageRepository:
         )
         return deleted
 
-    def _add_tags(self, image_id: str, tags: Sequence[str]) -> None:
+    def _add_tags(self, image: Image, tags: Sequence[str]) -> None:
         if tags:
-            rows = [{"image_id": image_id, "tag": tag} for tag in tags]
+            born = {"image_id": image.id, "created_at_us": image.created_at_us}
+            rows = [{**born, "tag": tag} for tag in tags]
             TagRow.insert_many(rows).execute(self._engine.peewee)
 
 

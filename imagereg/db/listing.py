@@ -1,21 +1,17 @@
-"""Lists of images: who sees which, in what order, page by page.
+"""What a list asks for, and what the database keeps in order to answer it.
 
-What a project sees is the union of a few branches (its own, public, shared with
-it).  Each branch walks one index in the wanted order and stops at the limit; one
-big OR over the branches sorts the whole table instead, which was measured at 86
-times the cost with 100,000 images.  A filter on a rare property or tag turns this
-round: then the few images that have it are looked up and sorted.
-
-The clause of visibility is the outermost of each branch, so no filter widens it.
+What a project sees is the union of a few branches: its own images by visibility,
+those that are public, those shared with it.  Each branch is one range of an index
+that begins with what makes the branch and goes on in the wanted order, so a page
+costs as many steps as it has rows, however many images there are.
+`list_sql.py` writes the statements, `derived.py` keeps what only lists need.
 
 Source: contract api-images 10, rulings D-12 to D-15 and D-23.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from imagereg.db.models import HEAD
-from imagereg.db.rows import SELECT
 from imagereg.model import Image, MemberStatus, Visibility
 
 #: Sort key -> SQL.  Nulls are lowest on every engine, so they are replaced by what
@@ -31,19 +27,23 @@ SORT_KEYS = {
     "updated_at": "{0}.updated_at_us",
 }
 
+#: What each branch fixes, and so what its indexes begin with.
+PREFIXES = {
+    "images": (("visibility",), ("owner", "visibility")),
+    "image_shares": (("member_id", "member_status", "visibility"),),
+}
+
 
 def _indexes() -> Iterator[str]:
-    # One index per branch and sort key: with fewer, a page sorted by name reads
-    # every image of the branch.
-    for key, expression in SORT_KEYS.items():
-        bare = expression.format("images").replace("images.", "")
-        tail = {"created_at": ", id", "id": ""}.get(key, ", created_at_us, id")
-        for prefix in ("owner", "visibility"):
-            yield (
-                f"CREATE INDEX images_{prefix}_{key} ON images "
-                f"({prefix}, os_hidden, {bare}{tail})"
-            )
-        yield f"CREATE INDEX images_{key} ON images (os_hidden, {bare}{tail})"
+    for table, prefixes in PREFIXES.items():
+        for prefix in prefixes:
+            for key, expression in SORT_KEYS.items():
+                bare = expression.format(table).replace(f"{table}.", "")
+                tail = {"created_at": ", id", "id": ""}.get(key, ", created_at_us, id")
+                yield (
+                    f"CREATE INDEX {table}_{prefix[0]}_{key} ON {table} "
+                    f"({', '.join(prefix)}, shelf, {bare}{tail})"
+                )
 
 
 INDEXES = tuple(_indexes())
@@ -62,6 +62,12 @@ class Condition:
     column: str
     operator: str
     values: tuple[object, ...]
+
+    @property
+    def key(self) -> str | None:
+        """The sort key whose indexes hold the column, if there is one."""
+        name = self.column.removesuffix("_us")
+        return name if name in SORT_KEYS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,238 +98,120 @@ class ListQuery:
     sort: tuple[tuple[str, bool], ...] = (("created_at", False), ("id", False))
     marker: Image | None = None
 
+    @property
+    def order(self) -> tuple[tuple[str, bool], ...]:
+        """The sort order as far as it decides anything: an id decides all."""
+        keys = [key for key, _ in self.sort]
+        return self.sort[: keys.index("id") + 1]
 
-#: Up to so many images, a property or tag is rare: sorting them all costs less than
-#: walking an index until a page is full.
-RARE = 4000
+    @property
+    def by_age(self) -> bool:
+        """Whether the order is that of creation, forwards or backwards."""
+        keys = tuple(key for key, _ in self.order)
+        return keys == ("created_at", "id") and self.one_way
+
+    @property
+    def one_way(self) -> bool:
+        """Whether all keys run in the same direction."""
+        return len({ascending for _, ascending in self.order}) == 1
 
 
 @dataclass(frozen=True, slots=True)
-class Having:
-    """Images that have one property of one value, or one tag.
+class Branch:
+    """One way in which a caller sees images: the columns that make it, and the rest.
 
     Attributes:
-        table: where that is written.
-        clause: which rows of it, as ``h``.
+        table: `images`, or `image_shares`, which has the columns that lists need.
+        fixed: columns and their values, those of one of `PREFIXES`.
+        clauses: what else holds, about the table as ``i``.
+        parameters: of the clauses.
     """
 
     table: str
-    clause: str
-    parameters: tuple[object, ...]
+    fixed: tuple[tuple[str, object], ...]
+    clauses: tuple[str, ...] = ()
+    parameters: tuple[object, ...] = ()
 
 
-@dataclass(slots=True)
-class _Where:
-    """Clauses of one WHERE and the parameters they use, in the order of the text.
-
-    Clauses write ``{owner}``, ``{visibility}`` and ``{os_hidden}`` for the columns that
-    indexes begin with.
-
-    Attributes:
-        leaders: tables that are read before the images, few rows of each.
-    """
-
-    leaders: list[str] = field(default_factory=list)
-    clauses: list[str] = field(default_factory=list)
-    parameters: list[object] = field(default_factory=list)
-
-    def add(self, clause: str, *parameters: object) -> "_Where":
-        self.clauses.append(clause)
-        self.parameters.extend(parameters)
-        return self
-
-    def text(self) -> str:
-        """Return FROM and WHERE.
-
-        CROSS JOIN keeps the order of tables.  Behind leaders an image is looked up by
-        its id; the planner would rather walk an index that some clause matches, so
-        none is left that does.
-        """
-        columns = {name: f"i.{name}" for name in ("owner", "visibility", "os_hidden")}
-        if self.leaders:
-            columns = {
-                "owner": "COALESCE(i.owner, '')",
-                "visibility": "COALESCE(i.visibility, '')",
-                "os_hidden": "COALESCE(i.os_hidden, 0)",
-            }
-        tables = " CROSS JOIN ".join([*self.leaders, "images AS i"])
-        return f"FROM {tables} WHERE {' AND '.join(self.clauses).format(**columns)}"
-
-
-def wanted(query: ListQuery) -> list[Having]:
-    """Return the properties and tags that images must have."""
-    properties = [
-        Having(
-            "image_properties",
-            "h.name = ? AND h.head = ? AND h.value = ?",
-            (name, value[:HEAD], value),
-        )
-        for name, value in query.properties
-    ]
-    tags = [Having("image_tags", "h.tag = ?", (tag,)) for tag in query.tags]
-    return properties + tags
-
-
-def count_sql(having: Having) -> tuple[str, list[object]]:
-    """Return the statement that counts images with a property or tag, up to `RARE`."""
-    sql = (
-        "SELECT COUNT(*) FROM (SELECT 1 FROM"  # noqa: S608 - every part is written here
-        f" {having.table} AS h WHERE {having.clause} LIMIT ?) AS some"
-    )
-    return sql, [*having.parameters, RARE + 1]
-
-
-def page_sql(
-    query: ListQuery, rare: Having | None = None
-) -> tuple[str, list[object]] | None:
-    """Return the statement for one page and its parameters; None for a sure nothing.
-
-    ``rare`` is what few images have, if the query wants anything of the kind.
-    """
-    if query.impossible or query.limit == 0:
-        return None
-    branches = list(_branches(query))
-    if not branches:
-        return None
-    keys = [SORT_KEYS[key].format("i") for key, _ in query.sort]
-    ways = ["ASC" if ascending else "DESC" for _, ascending in query.sort]
-    order = ", ".join(f"{key} {way}" for key, way in zip(keys, ways, strict=True))
-    named = ", ".join(f"{key} AS k{number}" for number, key in enumerate(keys))
-    place = ", ".join(f"k{number} {way}" for number, way in enumerate(ways))
-    texts: list[str] = []
-    parameters: list[object] = [query.project_id or ""]
-    for where in branches:
-        _lead(where, rare)
-        _common(query, where)
-        texts.append(
-            f"SELECT * FROM (SELECT i.id AS id, {named} {where.text()}"  # noqa: S608 - every part is written here; values are parameters
-            f" ORDER BY {order} LIMIT ?)"
-        )
-        parameters += [*where.parameters, query.limit]
-    union = " UNION ALL ".join(texts)
-    # The page is known before any image is read whole, and leads the join.
-    sql = (
-        f"{SELECT} FROM (SELECT * FROM ({union}) ORDER BY {place} LIMIT ?) AS page"  # noqa: S608 - as above
-        f" CROSS JOIN images AS i WHERE i.id = page.id ORDER BY {place}"
-    )
-    return sql, [*parameters, query.limit]
-
-
-def _branches(query: ListQuery) -> Iterator[_Where]:
-    """Yield one clause of visibility per branch; together they are what may be seen."""
-    asked = query.visibility
+def branches(query: ListQuery) -> Iterator[Branch]:
+    """Yield disjoint branches that together are what the caller may see."""
     if query.is_admin:
-        yield from _admin_branches(query)
+        yield from _of_admin(query)
         return
-    me = query.project_id
-    if me is not None:
-        own = _Where().add("{owner} = ?", me)
-        if asked not in (None, "all"):
-            own.add("{visibility} = ?", asked)
-        yield own
-    foreign = "({owner} IS NULL OR {owner} <> ?)"
-    for open_to_all in _open_visibilities(asked):
-        where = _Where().add("{visibility} = ?", open_to_all)
-        yield where if me is None else where.add(foreign, me)
-    if me is not None and asked in (None, "all", Visibility.SHARED):
-        yield _shared(query, me).add(foreign, me)
-
-
-def _open_visibilities(asked: str | None) -> tuple[str, ...]:
-    if asked is None:
-        return (Visibility.PUBLIC,)
-    if asked == "all":
-        return (Visibility.PUBLIC, Visibility.COMMUNITY)
-    if asked in (Visibility.PUBLIC, Visibility.COMMUNITY):
-        return (asked,)
-    return ()
-
-
-def _admin_branches(query: ListQuery) -> Iterator[_Where]:
-    if query.visibility == "all":
-        yield _Where()
-    elif query.visibility is not None:
-        yield _Where().add("{visibility} = ?", query.visibility)
-    else:
-        yield _Where().add("{visibility} <> ?", Visibility.COMMUNITY)
-        if query.project_id is not None:
-            yield (
-                _Where()
-                .add("{owner} = ?", query.project_id)
-                .add("{visibility} = ?", Visibility.COMMUNITY)
+    me, asked = query.project_id, query.visibility
+    # What is open to all includes what one's own project has opened.
+    for visibility in _open(asked):
+        yield Branch("images", (("visibility", visibility),))
+    if me is None:
+        return
+    yield from _own(me, _closed(asked))
+    if asked in (None, "all", Visibility.SHARED):
+        wanted = query.member_status
+        for status in [wanted] if wanted is not None else MemberStatus:
+            fixed = (
+                ("member_id", me),
+                ("member_status", status.value),
+                ("visibility", Visibility.SHARED.value),
             )
+            clause = "(i.owner IS NULL OR i.owner <> ?)"
+            yield Branch("image_shares", fixed, (clause,), (me,))
 
 
-def _shared(query: ListQuery, me: str) -> _Where:
-    # Memberships lead: they are few beside all the images that are shared.
-    where = _Where(["image_members AS m"])
-    where.add("m.image_id = i.id").add("m.member_id = ?", me)
-    if query.member_status is not None:
-        where.add("m.status = ?", str(query.member_status))
-    return where.add("{visibility} = ?", Visibility.SHARED)
+def _open(asked: str | None) -> tuple[str, ...]:
+    """Return the visibilities of which everybody sees every image."""
+    everything = (Visibility.PUBLIC.value, Visibility.COMMUNITY.value)
+    if asked == "all":
+        return everything
+    wanted = Visibility.PUBLIC.value if asked is None else asked
+    return (wanted,) if wanted in everything else ()
 
 
-def _lead(where: _Where, rare: Having | None) -> None:
-    """Let what few images have lead the branch."""
-    if rare is not None:
-        where.leaders.insert(0, f"{rare.table} AS h")
-        where.add("h.image_id = i.id").add(rare.clause, *rare.parameters)
+def _closed(asked: str | None) -> tuple[str, ...]:
+    """Return the visibilities of which a project sees its own images."""
+    kept = (Visibility.PRIVATE.value, Visibility.SHARED.value)
+    if asked is None:
+        return (*kept, Visibility.COMMUNITY.value)
+    return kept if asked == "all" else tuple(each for each in kept if each == asked)
 
 
-def _common(query: ListQuery, where: _Where) -> None:
-    """Add what holds in every branch: filters, and where the page begins."""
-    where.add("{os_hidden} = ?", query.os_hidden)
-    where.add("i.status NOT IN ('pending_delete', 'deleted', 'killed')")
-    for condition in query.conditions:
-        _filter(condition, where)
-    for having in wanted(query):
-        where.add(
-            f"EXISTS (SELECT 1 FROM {having.table} AS h"  # noqa: S608 - as above
-            f" WHERE h.image_id = i.id AND {having.clause})",
-            *having.parameters,
-        )
-    if query.marker is not None:
-        _after(query.sort, query.marker, where)
+def _own(me: str, visibilities: tuple[str, ...]) -> Iterator[Branch]:
+    for visibility in visibilities:
+        yield Branch("images", (("owner", me), ("visibility", visibility)))
 
 
-def _filter(condition: Condition, where: _Where) -> None:
-    marks = ", ".join("?" * len(condition.values))
-    right = f"({marks})" if condition.operator == "IN" else marks
-    left = f"i.{condition.column}"
-    key = SORT_KEYS.get(condition.column)
-    if key is not None and condition.operator in ("=", "IN"):
-        # The words of the index, which alone is how it can be used: said in addition,
-        # the planner substitutes one for the other and finds no index any more.
-        where.add(f"{left} IS NOT NULL")
-        left = key.format("i")
-    where.add(f"{left} {condition.operator} {right}", *condition.values)
+def _of_admin(query: ListQuery) -> Iterator[Branch]:
+    asked = query.visibility
+    wanted: tuple[str, ...] = tuple(each.value for each in Visibility)
+    if asked is None:
+        wanted = tuple(each for each in wanted if each != Visibility.COMMUNITY)
+    elif asked != "all":
+        wanted = (asked,)
+    for visibility in wanted:
+        yield Branch("images", (("visibility", visibility),))
+    if asked is None and query.project_id is not None:
+        yield from _own(query.project_id, (Visibility.COMMUNITY.value,))
 
 
-def _after(sort: Sequence[tuple[str, bool]], marker: Image, where: _Where) -> None:
-    """Add the clause that a row comes after the marker in the order of ``sort``."""
-    expressions = [SORT_KEYS[key].format("i") for key, _ in sort]
-    values = [_marker_value(marker, key) for key, _ in sort]
-    directions = {ascending for _, ascending in sort}
-    if len(directions) == 1:
-        # A row comparison lets the engine seek in the index.
-        sign = ">" if directions.pop() else "<"
-        marks = ", ".join("?" * len(values))
-        where.add(f"({', '.join(expressions)}) {sign} ({marks})", *values)
-        return
-    steps: list[str] = []
+def sight(query: ListQuery) -> tuple[str, tuple[object, ...]]:
+    """Return one clause about ``images AS i`` that says the same as all branches.
+
+    For images that were found by something else than who sees them.
+    """
+    texts: list[str] = []
     parameters: list[object] = []
-    for position, (_, ascending) in enumerate(sort):
-        equal = [f"{expression} = ?" for expression in expressions[:position]]
-        sign = ">" if ascending else "<"
-        steps.append(" AND ".join([*equal, f"{expressions[position]} {sign} ?"]))
-        parameters += values[: position + 1]
-    where.add("(" + " OR ".join(f"({step})" for step in steps) + ")", *parameters)
-
-
-def _marker_value(marker: Image, key: str) -> object:
-    if key in ("created_at", "updated_at"):
-        return getattr(marker, f"{key}_us")
-    value = getattr(marker, key)
-    if value is None:
-        return -1 if key == "size" else ""
-    return str(value) if isinstance(value, str) else value
+    for branch in branches(query):
+        fixed = dict(branch.fixed)
+        clauses = list(branch.clauses)
+        values = list(branch.parameters)
+        if branch.table != "images":
+            clauses.append(
+                "EXISTS (SELECT 1 FROM image_members AS m WHERE m.image_id = i.id"
+                " AND m.member_id = ? AND m.status = ?)"
+            )
+            values += [fixed.pop("member_id"), fixed.pop("member_status")]
+        for column, value in fixed.items():
+            clauses.append(f"i.{column} = ?")
+            values.append(value)
+        texts.append(f"({' AND '.join(clauses)})")
+        parameters += values
+    return f"({' OR '.join(texts)})", tuple(parameters)

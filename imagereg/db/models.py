@@ -8,6 +8,7 @@ comes back with other content.
 from typing import ClassVar
 
 from peewee import (
+    SQL,
     AutoField,
     BigIntegerField,
     BooleanField,
@@ -43,11 +44,40 @@ class ImageRow(Model):
     os_hash_value = CharField(max_length=128, null=True)
     created_at_us = BigIntegerField()
     updated_at_us = BigIntegerField()
+    shelf = IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         """Table name; the indexes of lists are in `listing.py`."""
 
         table_name = "images"
+
+
+class ShareRow(Model):
+    """What lists need of an image, once for each of its members.
+
+    Written by the triggers of `derived.py` alone.
+    """
+
+    id = CharField(max_length=36)
+    member_id = CharField(max_length=255)
+    member_status = CharField(max_length=16)
+    name = CharField(max_length=255, null=True)
+    status = CharField(max_length=16)
+    visibility = CharField(max_length=16)
+    owner = CharField(max_length=255, null=True)
+    shelf = IntegerField()
+    container_format = CharField(max_length=32, null=True)
+    disk_format = CharField(max_length=32, null=True)
+    size = BigIntegerField(null=True)
+    created_at_us = BigIntegerField()
+    updated_at_us = BigIntegerField()
+
+    class Meta:
+        """Table name; the indexes of lists are in `listing.py`."""
+
+        table_name = "image_shares"
+        primary_key = CompositeKey("id", "member_id")
+        without_rowid = True
 
 
 class TombstoneRow(Model):
@@ -75,13 +105,14 @@ class PropertyRow(Model):
     value = TextField(null=True)
     head = CharField(max_length=HEAD, null=True)
     typed = BooleanField(default=False)
+    created_at_us = BigIntegerField(default=0)
 
     class Meta:
-        """Found by image, and by name and value for list filters."""
+        """Found by image, and by name and value for list filters, by age."""
 
         table_name = "image_properties"
         primary_key = CompositeKey("image_id", "name")
-        indexes: ClassVar = ((("name", "head", "image_id"), False),)
+        indexes: ClassVar = ((("name", "head", "created_at_us", "image_id"), False),)
         without_rowid = True
 
 
@@ -90,13 +121,14 @@ class TagRow(Model):
 
     image_id = CharField(max_length=36)
     tag = CharField(max_length=255)
+    created_at_us = BigIntegerField(default=0)
 
     class Meta:
-        """Found by image, and by tag for list filters."""
+        """Found by image, and by tag for list filters, by age."""
 
         table_name = "image_tags"
         primary_key = CompositeKey("image_id", "tag")
-        indexes: ClassVar = ((("tag", "image_id"), False),)
+        indexes: ClassVar = ((("tag", "created_at_us", "image_id"), False),)
         without_rowid = True
 
 
@@ -254,6 +286,7 @@ class SchemaRow(Model):
 
 TABLES: tuple[type[Model], ...] = (
     ImageRow,
+    ShareRow,
     TombstoneRow,
     PropertyRow,
     TagRow,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from peewee import SchemaManager, fn
 
+from imagereg.db.derived import TRIGGERS
 from imagereg.db.engine import Engine
 from imagereg.db.listing import INDEXES
 from imagereg.db.metadef_models import METADEF_TABLES
@@ -16,7 +17,7 @@ from imagereg.model import now_us
 def _first(engine: Engine) -> None:
     for table in (*TABLES, *METADEF_TABLES, *TASK_TABLES):
         SchemaManager(table, engine.peewee).create_all(safe=True)
-    for statement in INDEXES:
+    for statement in (*INDEXES, *TRIGGERS):
         engine.execute(statement)
 
 

@@ -26,77 +26,104 @@ from imagereg.db.images import ImageRepository
 from imagereg.db.listing import SORT_KEYS, Condition, ListQuery
 from imagereg.db.models import HEAD, ImageRow, MemberRow, PropertyRow, TagRow
 from imagereg.db.schema import prepare
-from imagereg.model import now_us
+from imagereg.model import Image
 
 PROPERTIES = 15
 PROJECT = "project-1"
 BATCH = 2000
 
-Case = tuple[str, ListQuery]
+#: How many images have what is rare, whatever the size of the database.
+RARE = 20
+
+#: Every so many images one is public, and one is shared with the project.
+PUBLIC_EVERY, SHARED_EVERY = 10, 8
+
+BEGUN_US = 1_700_000_000_000_000
+
+Case = tuple[str, ListQuery, bool]
+Measured = tuple[float, int]
 
 
 def seed(engine: Engine, images: int) -> None:
-    """Fill a database: ten projects, a tenth of the images public, a few shared."""
+    """Fill a database: seven projects, a tenth of the images public, some shared."""
     chance = random.Random(images)
-    begun = now_us()
     for start in range(0, images, BATCH):
         numbers = range(start, min(start + BATCH, images))
-        rows = [_image(chance, number, begun) for number in numbers]
+        rows = [_image(chance, number, images) for number in numbers]
         with engine.transaction():
             for table, values in (
                 (ImageRow, rows),
-                (PropertyRow, [p for row in rows for p in _properties(chance, row)]),
-                (TagRow, [t for row in rows for t in _tags(row)]),
+                (PropertyRow, [p for row in rows for p in _properties(row, images)]),
+                (TagRow, [t for row in rows for t in _tags(row, images)]),
                 (MemberRow, [m for row in rows for m in _members(row)]),
             ):
                 for part in range(0, len(values), 1000):
                     table.insert_many(values[part : part + 1000]).execute(engine.peewee)
 
 
-def _image(chance: random.Random, number: int, begun: int) -> dict[str, object]:
-    public = number % 10 == 0
+def image_id(number: int) -> str:
+    """Return the id of the image of this number; they are in no order."""
+    mixed = number * 2654435761 % 2**32
+    return f"{mixed:08x}-0000-4000-8000-{number:012x}"
+
+
+def _number(row: dict[str, object]) -> int:
+    return int(str(row["id"])[-12:], 16)
+
+
+def _is_rare(number: int, images: int) -> bool:
+    step = max(PUBLIC_EVERY, images // RARE // PUBLIC_EVERY * PUBLIC_EVERY)
+    return number % step == 0
+
+
+def _image(chance: random.Random, number: int, images: int) -> dict[str, object]:
+    public, rare = number % PUBLIC_EVERY == 0, _is_rare(number, images)
     return {
-        "id": f"{chance.getrandbits(32):08x}-0000-4000-8000-{number:012x}",
-        "name": f"image-{chance.randrange(10**9)}",
-        "status": "active",
-        "visibility": "public" if public else "shared",
+        "id": image_id(number),
+        "name": f"image-{number}",
+        "status": "queued" if rare else "active",
+        "visibility": "public" if public else ("shared", "private")[number % 2],
         "owner": f"project-{number % 7}",
         "os_hidden": False,
         "protected": False,
         "container_format": "bare",
-        "disk_format": ("qcow2", "raw", "iso")[number % 3],
+        "disk_format": ("qcow2", "raw")[number % 2],
         "min_disk": number % 5,
         "min_ram": 0,
-        "size": chance.randrange(10**10) if number % 20 else None,
-        "created_at_us": begun + number * 1000,
-        "updated_at_us": begun + chance.randrange(10**9),
+        "size": (10**11 if rare else chance.randrange(10**10))
+        if number % 20 != 1
+        else None,
+        "created_at_us": BEGUN_US + number * 10**6,
+        "updated_at_us": BEGUN_US
+        + (2 * images if rare else chance.randrange(images)) * 10**6,
     }
 
 
-def _properties(
-    chance: random.Random, row: dict[str, object]
-) -> Iterator[dict[str, object]]:
-    for number in range(PROPERTIES):
-        # The last property is rare, the others are common.
-        choices = 10 if number < PROPERTIES - 1 else 5000
-        value = f"value-{chance.randrange(choices)}"
+def _properties(row: dict[str, object], images: int) -> Iterator[dict[str, object]]:
+    number = _number(row)
+    for each in range(PROPERTIES):
+        value = f"value-{(number // PUBLIC_EVERY + each) % 2}"
+        if each == PROPERTIES - 1 and _is_rare(number, images):
+            value = "rare"
         yield {
             "image_id": row["id"],
-            "name": f"property_{number}",
+            "name": f"property_{each}",
             "value": value,
             "head": value[:HEAD],
+            "created_at_us": row["created_at_us"],
         }
 
 
-def _tags(row: dict[str, object]) -> Iterator[dict[str, object]]:
-    number = int(str(row["id"])[-12:], 16)
-    for tag in (f"tag-{number % 3}", f"tag-{number % 500}-x", "every"):
-        yield {"image_id": row["id"], "tag": tag}
+def _tags(row: dict[str, object], images: int) -> Iterator[dict[str, object]]:
+    number = _number(row)
+    tags = ["every", f"half-{number // PUBLIC_EVERY % 2}", f"own-{number}"]
+    for tag in tags + ["rare"] * _is_rare(number, images):
+        born = {"image_id": row["id"], "created_at_us": row["created_at_us"]}
+        yield {**born, "tag": tag}
 
 
 def _members(row: dict[str, object]) -> Iterator[dict[str, object]]:
-    number = int(str(row["id"])[-12:], 16)
-    if number % 100 == 1:
+    if _number(row) % SHARED_EVERY == 0 and row["visibility"] == "shared":
         yield {
             "image_id": row["id"],
             "member_id": PROJECT,
@@ -106,40 +133,76 @@ def _members(row: dict[str, object]) -> Iterator[dict[str, object]]:
         }
 
 
-def cases() -> Iterator[Case]:
-    """Yield every variant that is measured."""
+def by(key: str, *, ascending: bool) -> tuple[tuple[str, bool], ...]:
+    """Return the order of a list by one key."""
+    names = dict.fromkeys([key, "created_at", "id"])
+    return tuple((name, ascending) for name in names)
+
+
+def cases(images: int) -> Iterator[Case]:
+    """Yield name, query, and whether the page is one in the middle."""
     for admin in (False, True):
         who = "admin" if admin else "project"
         base = ListQuery(project_id=PROJECT, is_admin=admin, limit=100)
         for key in SORT_KEYS:
             for ascending in (True, False):
-                sort = tuple(
-                    dict.fromkeys([(key, ascending), ("created_at", ascending)])
-                )
-                if key == "id":
-                    sort = (("id", ascending), ("created_at", ascending))
-                else:
-                    sort = (*sort, ("id", ascending))
+                query = _with(base, sort=by(key, ascending=ascending))
                 way = "asc" if ascending else "desc"
-                yield f"{who} by {key} {way}", _with(base, sort=sort)
-        yield f"{who} visibility=public", _with(base, visibility="public")
-        yield (
-            f"{who} common property",
-            _with(base, properties=(("property_0", "value-1"),)),
-        )
-        rare = (("property_14", "value-1"),)
-        yield f"{who} rare property", _with(base, properties=rare)
-        yield f"{who} no such property", _with(base, properties=(("nothing", "x"),))
-        yield f"{who} common tag", _with(base, tags=("every",))
-        yield f"{who} rare tag", _with(base, tags=("tag-7-x",))
-        name = Condition("name", "=", ("image-1",))
-        yield f"{who} by name =", _with(base, conditions=(name,))
-        status = Condition("status", "=", ("queued",))
-        yield f"{who} status=queued", _with(base, conditions=(status,))
+                yield f"{who} by {key} {way}", query, False
+                yield f"{who} by {key} {way}, deep", query, True
+        for name, changes in filters(images):
+            yield f"{who} {name}", _with(base, **changes), False
+
+
+def filters(images: int) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield each indexed filter, wide and narrow, in the order that is the default."""
+    for visibility in ("public", "shared", "private", "all"):
+        yield f"visibility={visibility}", {"visibility": visibility}
+    yield "member_status=all", {"member_status": None}
+    yield "half property", {"properties": (("property_0", "value-1"),)}
+    yield "rare property", {"properties": (("property_14", "rare"),)}
+    yield "no such property", {"properties": (("nothing", "x"),)}
+    yield "every tag", {"tags": ("every",)}
+    yield "half tag", {"tags": ("half-1",)}
+    yield "rare tag", {"tags": ("rare",)}
+    middle = BEGUN_US + images // 2 * 10**6
+    late = BEGUN_US + images * 10**6
+    for name, column, operator, *values in (
+        ("name=", "name", "=", "image-10"),
+        ("name=in:", "name", "IN", "image-10", "image-20", "image-30"),
+        ("id=", "id", "=", image_id(10)),
+        ("status=active", "status", "=", "active"),
+        ("status=queued", "status", "=", "queued"),
+        ("status=in:", "status", "IN", "active", "queued"),
+        ("disk_format=raw", "disk_format", "=", "raw"),
+        ("container_format=bare", "container_format", "=", "bare"),
+        ("owner=", "owner", "=", PROJECT),
+        ("size_min", "size", ">=", 5 * 10**9),
+        ("size_min, rare", "size", ">=", 10**11),
+        ("size_max, none", "size", "<=", 0),
+        ("created_at=gt:", "created_at_us", ">", middle),
+        ("created_at=lt:", "created_at_us", "<", middle),
+        ("updated_at=gt:", "updated_at_us", ">", middle),
+        ("updated_at=gt:, rare", "updated_at_us", ">", late),
+    ):
+        yield name, {"conditions": (Condition(column, str(operator), tuple(values)),)}
 
 
 def _with(query: ListQuery, **changes: object) -> ListQuery:
     return replace(query, **changes)  # type: ignore[arg-type] # names of its own fields
+
+
+def middle_of(engine: Engine, images: ImageRepository, query: ListQuery) -> Image:
+    """Return the image in the middle of what everybody sees of a list."""
+    order = ", ".join(
+        f"{SORT_KEYS[key].format('i')} {'ASC' if ascending else 'DESC'}"
+        for key, ascending in query.order
+    )
+    ((image,),) = engine.rows(
+        f"SELECT i.id FROM images AS i WHERE i.visibility = 'public' ORDER BY {order}"
+        " LIMIT 1 OFFSET (SELECT COUNT(*) / 2 FROM images WHERE visibility = 'public')"
+    )
+    return images.get(str(image), PROJECT)[0]
 
 
 def measure(question: Callable[[], object], rounds: int) -> float:
@@ -152,9 +215,9 @@ def measure(question: Callable[[], object], rounds: int) -> float:
     return median(taken)
 
 
-def run(sizes: Sequence[int], rounds: int) -> dict[str, list[float]]:
-    """Measure every case at every size; return milliseconds by case."""
-    results: dict[str, list[float]] = {name: [] for name, _ in cases()}
+def run(sizes: Sequence[int], rounds: int) -> dict[str, list[Measured]]:
+    """Measure every case at every size; return milliseconds and rows by case."""
+    results: dict[str, list[Measured]] = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "bench.sqlite"
@@ -162,10 +225,12 @@ def run(sizes: Sequence[int], rounds: int) -> dict[str, list[float]]:
             prepare(engine)
             seed(engine, size)
             images = ImageRepository(engine)
-            for name, query in cases():
-                page = images.page(query)
-                deep = _with(query, marker=page[0][0]) if page else query
-                results[name].append(measure(partial(images.page, deep), rounds))
+            for name, query, deep in cases(size):
+                middle = middle_of(engine, images, query) if deep else None
+                asked = _with(query, marker=middle)
+                rows = len(images.page(asked))
+                taken = measure(partial(images.page, asked), rounds)
+                results.setdefault(name, []).append((taken, rows))
             engine.close()
     return results
 
@@ -178,11 +243,14 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     results = run(options.images, options.rounds)
     out = sys.stdout
-    out.write(f"{'page of 100, CPU ms':32}")
-    out.write("".join(f"{size:>10}" for size in options.images) + "   last/first\n")
-    for name, times in results.items():
-        row = "".join(f"{taken:10.2f}" for taken in times)
-        out.write(f"{name:32}{row}{times[-1] / times[0]:10.1f}\n")
+    out.write(f"{'page of 100, CPU ms':36}")
+    out.write("".join(f"{size:>10}" for size in options.images))
+    out.write("   last/first      rows\n")
+    for name, cells in results.items():
+        row = "".join(f"{taken:10.2f}" for taken, _ in cells)
+        counts = "/".join(str(rows) for _, rows in cells)
+        ratio = cells[-1][0] / cells[0][0]
+        out.write(f"{name:36}{row}{ratio:10.1f}    {counts}\n")
     return 0
 
 

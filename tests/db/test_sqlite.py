@@ -1,16 +1,14 @@
-"""SQLite keeps the contract, and its lists walk indexes."""
+"""SQLite keeps the contract; `test_list_plans.py` has how its lists find their way."""
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imagereg.db.engine import Engine, sqlite_path
-from imagereg.db.listing import SORT_KEYS, ListQuery, page_sql
 from imagereg.db.schema import prepare
 from imagereg.errors import ConfigurationError, StoreUnavailable
-from tests.db.conformance import Connect, EngineConformance, an_image
+from tests.db.conformance import Connect, EngineConformance
 
 
 class TestSQLite(EngineConformance):
@@ -86,47 +84,3 @@ def test_a_database_that_cannot_be_opened_is_told_as_such(tmp_path: Path) -> Non
         engine.rows("SELECT 1")
     with pytest.raises(StoreUnavailable):
         prepare(engine)
-
-
-def plan(engine: Engine, query: ListQuery) -> list[str]:
-    """Return what SQLite does for a page, one line a step."""
-    statement = page_sql(query)
-    assert statement is not None
-    sql, parameters = statement
-    return [str(row[3]) for row in engine.rows(f"EXPLAIN QUERY PLAN {sql}", parameters)]
-
-
-SORTS = [
-    tuple(
-        dict.fromkeys(((key, ascending), ("created_at", ascending), ("id", ascending)))
-    )
-    for key in SORT_KEYS
-    for ascending in (False, True)
-]
-
-
-@pytest.mark.parametrize("sort", SORTS)
-@pytest.mark.parametrize(
-    ("project", "is_admin", "visibility"),
-    [
-        *itertools.product(["p", None], [False], [None, "all", "public", "community"]),
-        *itertools.product(["p"], [False], ["shared", "private"]),
-        *itertools.product(["p"], [True], ["all", "public", "private"]),
-    ],
-)
-@pytest.mark.parametrize("turned", [False, True])
-def test_no_list_reads_the_whole_table(
-    engine: Engine,
-    project: str | None,
-    is_admin: bool,
-    visibility: str | None,
-    sort: tuple[tuple[str, bool], ...],
-    turned: bool,
-) -> None:
-    marker = an_image(id="0", name="n") if turned else None
-    query = ListQuery(project, is_admin, 25, visibility, sort=sort, marker=marker)
-
-    statement = page_sql(query)
-    steps = [] if statement is None else plan(engine, query)
-
-    assert [step for step in steps if step.startswith("SCAN i")] == []

@@ -1,0 +1,392 @@
+"""The statements of lists: which way to a page is short, and how it is written.
+
+Three ways lead to a page.  *Walk* goes through one index per branch in the wanted
+order and stops at the limit; filters are tried on the way.  *Gather* collects what
+few images pass a filter and sorts those.  *Follow* goes through the images that have
+a property or tag, by age.  A probe that stops after `RARE` entries of an index says
+whether few images pass; statistics of the engine are not asked, so that no plan turns
+over night.
+
+A filter that is not to choose the index is written in words which no index has; the
+planner would otherwise take whichever it fancies.
+
+Source: contract api-images 10.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from imagereg.db.derived import REPEATED
+from imagereg.db.listing import SORT_KEYS, Branch, Condition, ListQuery, branches, sight
+from imagereg.db.models import HEAD
+from imagereg.db.rows import SELECT
+from imagereg.model import Image
+
+Statement = tuple[str, list[object]]
+
+#: Up to so many images, what passes a filter is collected and sorted; beyond, a walk
+#: soon finds enough of it.
+RARE = 1000
+
+#: Up to so many values, a choice is one range of an index for each of them.
+MOST_VALUES = 8
+
+#: Age and id of images that have something, from its index.
+_AGE = ("h.created_at_us", "h.image_id")
+
+#: Conditions of which one may lead to images, the sharpest first.
+_SHARP = (
+    *("id", "name", "size", "updated_at", "created_at"),
+    *("disk_format", "container_format", "status"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Having:
+    """Images that have one property of one value, or one tag.
+
+    Attributes:
+        table: where that is written.
+        clause: which rows of it, as ``h``.
+    """
+
+    table: str
+    clause: str
+    parameters: tuple[object, ...]
+
+
+def wanted(query: ListQuery) -> list[Having]:
+    """Return the properties and tags that images must have."""
+    properties = [
+        Having(
+            "image_properties",
+            "h.name = ? AND h.head = ? AND h.value = ?",
+            (name, value[:HEAD], value),
+        )
+        for name, value in query.properties
+    ]
+    tags = [Having("image_tags", "h.tag = ?", (tag,)) for tag in query.tags]
+    return properties + tags
+
+
+class _Text:
+    """Clauses of one WHERE and the parameters they use, in the order of the text."""
+
+    def __init__(self) -> None:
+        self.clauses: list[str] = []
+        self.parameters: list[object] = []
+
+    def add(self, clause: str, *parameters: object) -> None:
+        self.clauses.append(clause)
+        self.parameters.extend(parameters)
+
+    def __str__(self) -> str:
+        return " AND ".join(self.clauses) or "1 = 1"
+
+
+def bound_sql(query: ListQuery, having: Having) -> Statement:
+    """Return the statement for the `RARE`-th image that has a property or tag.
+
+    It has no row when fewer have it.  In a list by age they are counted from the
+    marker on, in the order of the list.
+    """
+    where = _Text()
+    where.add(having.clause, *having.parameters)
+    way = "ASC" if query.order[0][1] else "DESC"
+    if query.by_age:
+        _after(query, _AGE, where)
+    sql = (
+        f"SELECT h.created_at_us FROM {having.table} AS h WHERE {where}"  # noqa: S608 - every part is written here; values are parameters
+        f" ORDER BY h.created_at_us {way}, h.image_id {way} LIMIT 1 OFFSET ?"
+    )
+    return sql, [*where.parameters, RARE]
+
+
+def served(query: ListQuery) -> Condition | None:
+    """Return the sharpest condition by which an index can be walked in order."""
+    first = query.order[0][0]
+
+    def serves(each: Condition) -> bool:
+        if each.operator not in ("=", "IN"):
+            return each.key == first
+        few = len(each.values) <= MOST_VALUES
+        return few and (query.by_age or each.key == first)
+
+    return _sharpest([each for each in query.conditions if serves(each)])
+
+
+def gathered(query: ListQuery) -> Condition | None:
+    """Return the condition that may lead to few images, where none is served."""
+    return None if served(query) else _sharpest(query.conditions)
+
+
+def _sharpest(conditions: Sequence[Condition]) -> Condition | None:
+    usable = [each for each in conditions if each.key and each.operator != "<>"]
+    return min(usable, key=lambda each: _SHARP.index(str(each.key)), default=None)
+
+
+def count_sql(query: ListQuery, lead: Condition) -> Statement:
+    """Return the statement that counts what passes ``lead``, up to `RARE` and one."""
+    texts: list[str] = []
+    parameters: list[object] = []
+    for branch in branches(query):
+        where = _of_branch(query, branch)
+        _conditions(query, branch, where, lead, alone=True)
+        texts.append(f"SELECT i.id FROM {branch.table} AS i WHERE {where}")  # noqa: S608 - as above
+        parameters += where.parameters
+    union = " UNION ALL ".join(texts)
+    sql = f"SELECT COUNT(*) FROM (SELECT * FROM ({union}) AS passing LIMIT ?) AS found"  # noqa: S608 - as above
+    return sql, [*parameters, RARE + 1]
+
+
+def walk_sql(query: ListQuery) -> Statement:
+    """Return the statement that walks one index per branch, in order."""
+    lead = served(query)
+    texts: list[str] = []
+    parameters: list[object] = []
+    for branch in branches(query):
+        for part, beyond in product(_parts(lead), _beyond(query, _keys(query))):
+            where = _of_branch(query, branch)
+            _conditions(query, branch, where, part)
+            _having(query, where)
+            for clause in beyond:
+                where.add(*clause)
+            order = _order(query, _keys(query), where)
+            texts.append(
+                f"SELECT * FROM (SELECT i.id AS id, {_named(query)}"  # noqa: S608 - as above
+                f" FROM {branch.table} AS i WHERE {where}"
+                f" ORDER BY {order} LIMIT ?) AS branch"
+            )
+            parameters += [*where.parameters, query.limit]
+    return _whole(query, " UNION ALL ".join(texts), parameters)
+
+
+def gather_sql(query: ListQuery, lead: Condition) -> Statement:
+    """Return the statement that collects what passes ``lead``, and sorts it."""
+    texts: list[str] = []
+    parameters: list[object] = []
+    for branch in branches(query):
+        where = _of_branch(query, branch)
+        _conditions(query, branch, where, lead)
+        _having(query, where)
+        # The limit is no limit: it keeps the order out of the choice of the index.
+        texts.append(
+            f"SELECT * FROM (SELECT i.id AS id, {_named(query)} FROM {branch.table}"  # noqa: S608 - as above
+            f" AS i WHERE {where} LIMIT {2**31 - 1}) AS branch"
+        )
+        parameters += where.parameters
+    after = _Text()
+    _after(query, _places(query), after)
+    union = " UNION ALL ".join(texts)
+    found = f"SELECT * FROM ({union}) AS found WHERE {after}"  # noqa: S608 - as above
+    return _whole(query, found, [*parameters, *after.parameters])
+
+
+def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statement:
+    """Return the statement that goes through the images with a property or tag.
+
+    ``bound`` is the creation of the last image to look at, if not at all of them.
+    """
+    where = _Text()
+    where.add(having.clause, *having.parameters)
+    where.add("i.id = h.image_id")
+    text, parameters = sight(query)
+    where.add(text, *parameters)
+    where.add("COALESCE(i.shelf, 0) = ?", int(query.os_hidden))
+    _conditions(query, None, where, None)
+    _having(query, where)
+    keys = _AGE if query.by_age else _keys(query)
+    _after(query, keys, where)
+    if bound is not None:
+        sign = ">=" if not query.order[0][1] else "<="
+        where.add(f"h.created_at_us {sign} ?", bound)
+    # CROSS JOIN keeps the order of the tables.
+    found = (
+        f"SELECT i.id AS id, {_named(query)} FROM {having.table} AS h"  # noqa: S608 - as above
+        f" CROSS JOIN images AS i WHERE {where}"
+        f" ORDER BY {_order(query, keys)} LIMIT ?"
+    )
+    return _whole(query, found, [*where.parameters, query.limit])
+
+
+def _whole(query: ListQuery, found: str, parameters: Sequence[object]) -> Statement:
+    """Return the statement that reads the images of a page whole.
+
+    The page is known before any image is read, and leads the join.
+    """
+    place = _order(query, _places(query))
+    sql = (
+        f"{SELECT} FROM (SELECT * FROM ({found}) AS found ORDER BY {place} LIMIT ?)"  # noqa: S608 - as above
+        f" AS page CROSS JOIN images AS i WHERE i.id = page.id ORDER BY {place}"
+    )
+    return sql, [query.project_id or "", *parameters, query.limit]
+
+
+def _keys(query: ListQuery) -> list[str]:
+    return [SORT_KEYS[key].format("i") for key, _ in query.order]
+
+
+def _places(query: ListQuery) -> list[str]:
+    return [f"k{number}" for number, _ in enumerate(query.order)]
+
+
+def _named(query: ListQuery) -> str:
+    pairs = zip(_keys(query), _places(query), strict=True)
+    return ", ".join(f"{key} AS {place}" for key, place in pairs)
+
+
+def _order(query: ListQuery, keys: Sequence[str], where: _Text | None = None) -> str:
+    """Return the words of an order; without keys that ``where`` says are all alike.
+
+    SQLite knows as much of columns, not of expressions, and would sort.
+    """
+    alike = [] if where is None else where.clauses
+    ways = ["ASC" if ascending else "DESC" for _, ascending in query.order]
+    pairs = zip(keys, ways, strict=True)
+    kept = [f"{key} {way}" for key, way in pairs if f"{key} = ?" not in alike]
+    return ", ".join(kept) or keys[-1]
+
+
+def _parts(lead: Condition | None) -> list[Condition | None]:
+    """Return one condition per value, each of which is one range of an index."""
+    if lead is None or lead.operator != "IN":
+        return [lead]
+    return [
+        replace(lead, operator="=", values=(value,))
+        for value in dict.fromkeys(lead.values)
+    ]
+
+
+def _of_branch(query: ListQuery, branch: Branch) -> _Text:
+    where = _Text()
+    for column, value in branch.fixed:
+        where.add(f"i.{column} = ?", value)
+    where.add("i.shelf = ?", int(query.os_hidden))
+    where.clauses += branch.clauses
+    where.parameters += branch.parameters
+    return where
+
+
+def _conditions(
+    query: ListQuery,
+    branch: Branch | None,
+    where: _Text,
+    lead: Condition | None,
+    *,
+    alone: bool = False,
+) -> None:
+    """Add the filters on core fields; ``lead`` and its like in words of an index.
+
+    Without a branch the table is `images`, reached by id.  ``alone`` leaves out
+    whatever does not lead.
+    """
+    for condition in query.conditions:
+        if lead is not None and condition.key == lead.key:
+            ranged = condition.operator not in ("=", "IN")
+            _in_words(condition if ranged else lead, where)
+        elif not alone:
+            _opaque(condition, branch, where)
+
+
+def _in_words(condition: Condition, where: _Text) -> None:
+    expression = SORT_KEYS[str(condition.key)].format("i")
+    if condition.key == "size" and condition.operator.startswith("<"):
+        where.add(f"{expression} >= 0")
+    elif expression.startswith("COALESCE"):
+        where.add(f"i.{condition.column} IS NOT NULL")
+    where.add(f"{expression} {_right(condition)}", *condition.values)
+
+
+def _opaque(condition: Condition, branch: Branch | None, where: _Text) -> None:
+    """Add a filter in words that no index has."""
+    column = condition.column
+    left = f"COALESCE(i.{column}, NULL)"
+    if branch is not None and branch.table != "images" and column not in REPEATED:
+        left = f"(SELECT x.{column} FROM images AS x WHERE x.id = i.id)"  # noqa: S608 - as above
+    elif branch is not None and column == "owner":
+        # Every index of an owner has all orders, so this one is welcome.
+        left = "i.owner"
+    where.add(f"{left} {_right(condition)}", *condition.values)
+
+
+def _right(condition: Condition) -> str:
+    marks = ", ".join("?" * len(condition.values))
+    operator = condition.operator
+    return f"IN ({marks})" if operator == "IN" else f"{operator} {marks}"
+
+
+def _having(query: ListQuery, where: _Text) -> None:
+    for having in wanted(query):
+        where.add(
+            f"EXISTS (SELECT 1 FROM {having.table} AS h"  # noqa: S608 - as above
+            f" WHERE h.image_id = i.id AND {having.clause})",
+            *having.parameters,
+        )
+
+
+def _after(query: ListQuery, keys: Sequence[str], where: _Text) -> None:
+    """Add the clause that a row, of which ``keys`` are told, comes after the marker."""
+    if query.marker is None:
+        return
+    values = _marker_values(query)
+    if query.one_way:
+        where.add(*_vector(query, keys, values))
+        return
+    steps: list[str] = []
+    parameters: list[object] = []
+    for position, (_, ascending) in enumerate(query.order):
+        equal = [f"{key} = ?" for key in keys[:position]]
+        sign = ">" if ascending else "<"
+        steps.append(" AND ".join([*equal, f"{keys[position]} {sign} ?"]))
+        parameters += values[: position + 1]
+    where.add("(" + " OR ".join(f"({step})" for step in steps) + ")", *parameters)
+
+
+def _beyond(
+    query: ListQuery, keys: Sequence[str]
+) -> Sequence[Sequence[tuple[Any, ...]]]:
+    """Return disjoint sets of clauses that together are what comes after the marker.
+
+    Each is one range of an index.  A row comparison is one range where the key that
+    leads is a column; where it is an expression, SQLite would read the index from its
+    beginning, so the images that equal the marker in that key get a range of their own.
+    """
+    if query.marker is None:
+        return [[]]
+    after = _Text()
+    if query.one_way and (keys[0].startswith("i.") or len(keys) == 1):
+        _after(query, keys, after)
+        return [[(str(after), *after.parameters)]]
+    first, *rest = _marker_values(query)
+    sign = ">" if query.order[0][1] else "<"
+    beyond = [(f"{keys[0]} {sign} ?", first)]
+    if query.one_way:
+        text, *_ = _vector(query, keys[1:], rest)
+        return [[(f"{keys[0]} = ?", first), (text, *rest)], beyond]
+    _after(query, keys, after)
+    return [[(f"{keys[0]} = ?", first), (str(after), *after.parameters)], beyond]
+
+
+def _vector(
+    query: ListQuery, keys: Sequence[str], values: Sequence[object]
+) -> tuple[Any, ...]:
+    sign = ">" if query.order[0][1] else "<"
+    marks = ", ".join("?" * len(values))
+    return (f"({', '.join(keys)}) {sign} ({marks})", *values)
+
+
+def _marker_values(query: ListQuery) -> list[object]:
+    marker = query.marker
+    assert marker is not None  # noqa: S101 - every caller has looked
+    return [_marker_value(marker, key) for key, _ in query.order]
+
+
+def _marker_value(marker: Image, key: str) -> object:
+    if key in ("created_at", "updated_at"):
+        return getattr(marker, f"{key}_us")
+    value = getattr(marker, key)
+    if value is None:
+        return -1 if key == "size" else ""
+    return str(value) if isinstance(value, str) else value
