@@ -264,6 +264,7 @@ class S3Writer:
         # The service knows no conditions: a look beforehand must do.
         if self._etag() is not None:
             raise taken(self._key)
+        self._part.seek(0)
         return self._into_bucket(operation, **params)
 
     def _into_bucket(self, operation: str, **params: Any) -> Mapping[str, Any]:  # noqa: ANN401 - boto3's parameters
@@ -274,6 +275,7 @@ class S3Writer:
             if refused.code != "NoSuchBucket" or self._create_bucket is None:
                 raise
         self._create_bucket()
+        self._part.seek(0)
         return self._client.call(operation, **params)
 
     def _is_there(self, expected: str | None) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bench_lists, bench_transfer
+from tests.bench import bench_lists, bench_s3, bench_transfer
 
 
 def test_the_transfer_benchmark_runs(
@@ -33,6 +33,13 @@ def test_the_list_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == 1 + len(list(bench_lists.cases(100)))
+
+
+def test_the_s3_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_s3.main(["--mib", "16", "--rounds", "1", "--part-mib", "5"])
+
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 1 + 2 * len(bench_s3.WAYS)
 
 
 @pytest.mark.long
