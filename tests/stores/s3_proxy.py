@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -79,6 +80,15 @@ class Proxy:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.open.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.open.discard(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
 
     def do_GET(self) -> None:
         proxy = self.server.proxy
@@ -164,6 +174,16 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     proxy: Proxy
 
+    def __init__(self) -> None:
+        self.open: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep."""
+        for connection in tuple(self.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Connections break on purpose here."""
 
@@ -171,7 +191,7 @@ class _Server(ThreadingHTTPServer):
 @contextlib.contextmanager
 def s3_proxy(upstream: str, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
     """Run a proxy in front of ``upstream``, a host and port, for the block."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server()
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     server.proxy = Proxy(f"127.0.0.1:{server.server_address[1]}", upstream)
@@ -184,4 +204,5 @@ def s3_proxy(upstream: str, tls: ssl.SSLContext | None = None) -> Iterator[Proxy
     finally:
         server.shutdown()
         server.server_close()
+        server.hang_up()
         thread.join()
