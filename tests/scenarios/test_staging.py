@@ -5,15 +5,21 @@ Source: contract api-images 17, stores S-14; SECURITY on orphaned bytes.
 
 import os
 import random
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import Serve
-from tests.server import Server, eventually, stored_files
+from tests.server import Config, Server, eventually, stored_files
 from tests.wire import Answer, Client, End, as_, head, raw
+
+if TYPE_CHECKING:
+    from tests.stores.bucket import Service
 
 MIB = 1024 * 1024
 PART = MIB
@@ -203,6 +209,81 @@ def test_parts_come_side_by_side(serve: Serve) -> None:
     assert {answer.status for answer in answers} == {204}
     assert client.show(image_id)["size"] == len(DATA)
     assert staged_bytes(server, image_id) == DATA
+
+
+@pytest.fixture
+def nodes(serve: Serve, s3: "Service", tmp_path: Path) -> tuple[Server, Server]:
+    """Return two nodes that share a database and a bucket, and no directory."""
+    options = s3.options()
+    s3.client(options).call("create_bucket")
+    config: Config = {
+        "DEFAULT": {"enabled_backends": "near:file, bucket:s3"},
+        "database": {"connection": f"sqlite:///{tmp_path}/shared.sqlite"},
+        "glance_store": {
+            "stores": None,
+            "default_store": None,
+            "filesystem_store_datadir": None,
+            "default_backend": "bucket",
+        },
+        "bucket": {
+            "s3_store_host": f"http://{s3.host}",
+            "s3_store_access_key": s3.access_key,
+            "s3_store_secret_key": s3.secret_key,
+            "s3_store_bucket": options.bucket,
+        },
+        "imagereg": {"staging_store": "bucket"},
+    }
+    first, second = serve(config), serve(config)
+    return first, second
+
+
+def test_nodes_that_share_a_bucket_stage_one_image_together(
+    nodes: tuple[Server, Server],
+) -> None:
+    first, second = (node.client() for node in nodes)
+    image_id = first.create()["id"]
+
+    for number, (start, stop) in enumerate(ranges()):
+        client = (first, second)[number % 2]
+        assert put(client, image_id, start, stop).status == 204
+    shown = [client.show(image_id)["size"] for client in (first, second)]
+    again = put(second, image_id, 0, PART)
+
+    assert shown == [len(DATA)] * 2
+    assert again.status == 204
+    assert [stored_files(staging_dir(node)) for node in nodes] == [[], []]
+    assert second.request("DELETE", f"/v2/images/{image_id}").status == 204
+
+
+def test_a_node_that_dies_leaves_nothing_in_the_bucket(
+    nodes: tuple[Server, Server], tmp_path: Path
+) -> None:
+    first, second = nodes
+    client = second.client()
+    image_id = client.create()["id"]
+    put(client, image_id, 0, PART)
+    headers = {"Content-Length": str(PART), **content_range(PART, 2 * PART)}
+
+    def pieces() -> Iterator[bytes]:
+        yield begun(image_id, headers, DATA[PART : PART + MIB // 2])
+        assert eventually(lambda: under_way(tmp_path) == 1)
+        first.kill9()
+
+    raw(first.base, pieces(), End.CLOSE)
+    first.start()
+
+    assert eventually(lambda: under_way(tmp_path) == 0)
+    assert told(client, image_id) == [[0, PART - 1]]
+    assert put(client, image_id, PART, 2 * PART).status == 204
+
+
+def under_way(folder: Path) -> int:
+    """Return how many parts the journal of the shared database knows to be coming."""
+    with closing(sqlite3.connect(folder / "shared.sqlite")) as database:
+        ((count,),) = database.execute(
+            "SELECT COUNT(*) FROM staged_parts WHERE worker IS NOT NULL"
+        )
+    return int(count)
 
 
 def test_memory_does_not_depend_on_the_size_of_a_part(serve: Serve) -> None:

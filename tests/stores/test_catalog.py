@@ -103,6 +103,35 @@ def test_the_service_has_its_staging(catalog: StoreCatalog, tmp_path: Path) -> N
     assert (tmp_path / "staging" / "key").exists()
 
 
+def test_staged_data_may_wait_in_any_store_that_takes_data(tmp_path: Path) -> None:
+    wanted = [file_store(name, tmp_path / name) for name in ("one", "two")]
+
+    catalog = StoreCatalog.open(wanted, "one", staging="two")
+
+    assert catalog.staging is catalog["two"] is catalog.own("two")
+
+
+@pytest.mark.parametrize("store_id", ["web", "absent"])
+def test_staged_data_need_a_store_that_takes_data(
+    tmp_path: Path, store_id: str
+) -> None:
+    web = StoreSettings("web", "http", HTTPStoreSettings())
+    wanted = [file_store("one", tmp_path / "one"), web]
+
+    with pytest.raises(ConfigurationError, match=store_id):
+        StoreCatalog.open(wanted, "one", staging=store_id)
+
+
+def test_the_service_finds_what_lies_in_its_own_stores(catalog: StoreCatalog) -> None:
+    location = catalog.staging.add("key", [b"bytes"], PLAN).location
+
+    assert catalog.find_for(location, reserved=True) is catalog.staging
+    with pytest.raises(StoreUnavailable):
+        catalog.find_for(location)
+    with pytest.raises(StoreUnavailable):
+        catalog.find_for(Location(location.url), reserved=True)
+
+
 def test_finds_the_store_of_a_location(catalog: StoreCatalog, tmp_path: Path) -> None:
     location = catalog["slow"].add("key", [b"bytes"], PLAN).location
 
