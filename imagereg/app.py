@@ -28,7 +28,6 @@ from imagereg.cache.upkeep import Upkeep
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
-from imagereg.db.jobs import JobRepository
 from imagereg.db.members import MemberRepository
 from imagereg.db.metadefs import NamespaceRepository
 from imagereg.db.schema import prepare
@@ -53,11 +52,11 @@ from imagereg.images.sources import Sources
 from imagereg.images.staged import StagedData
 from imagereg.images.staging import Staging, StagingRules
 from imagereg.images.tags import Tags
-from imagereg.jobs.location_import import LocationImport
-from imagereg.jobs.runner import Queue, Runner
+from imagereg.jobs.assembly import Parts, make_runner
+from imagereg.jobs.imports import Imports
+from imagereg.jobs.runner import Runner
 from imagereg.jobs.tasks import Tasks
 from imagereg.metadefs.namespaces import Namespaces
-from imagereg.model import TaskType
 from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.remote import RemoteClient, RemoteOptions
 from imagereg.protection.guard import PropertyGuard
@@ -159,6 +158,16 @@ class _Ground:
         return open_cache(self.settings, directory, self.engine, read)
 
     @cached_property
+    def formats(self) -> FormatRules:
+        """What is checked in image data."""
+        wanted = self.settings.image_format
+        return FormatRules(
+            require_match=wanted.require_image_format_match,
+            vmdk_allowed_types=wanted.vmdk_allowed_types,
+            gpt_nonfatal=wanted.gpt_safety_checks_nonfatal,
+        )
+
+    @cached_property
     def locations(self) -> Locations:
         """What changes where the bytes lie."""
         base = self.settings.default
@@ -190,7 +199,8 @@ def create_app(settings: Settings) -> Registry:
         uploads, ground.stores, ground.removal, ground.staged, worker_name
     )
     upkeep = ground.cache.upkeep if ground.cache else None
-    return Registry(app, recovery, ground.engine, _runner(ground), upkeep)
+    runner = make_runner(_parts(ground))
+    return Registry(app, recovery, ground.engine, runner, upkeep)
 
 
 def _ground(settings: Settings) -> _Ground:
@@ -225,27 +235,19 @@ def _declared(settings: Settings) -> DeclaredProperties:
     return load_declared(settings.schema_image_file, documents["image"]["properties"])
 
 
-def _runner(ground: _Ground) -> Runner:
-    """Return what works off the queue; setting ``ground.wanted`` wakes it."""
-    settings = ground.settings
-    base, executor = settings.default, settings.taskflow_executor
-    jobs = JobRepository(ground.engine, settings.task.task_time_to_live * 3600)
-    import_location = LocationImport(
-        jobs=jobs,
+def _parts(ground: _Ground) -> Parts:
+    return Parts(
+        settings=ground.settings,
+        engine=ground.engine,
         images=ground.images,
+        stores=ground.stores,
+        staged=ground.staged,
+        removal=ground.removal,
         rules=ground.locations.rules,
         quotas=ground.quotas,
-        reads=base.do_secure_hash,
-        tries=base.http_retries,
+        formats=ground.formats,
+        wanted=ground.wanted,
     )
-    queue = Queue(
-        jobs=jobs,
-        tasks=TaskRepository(ground.engine),
-        kinds={TaskType.LOCATION_IMPORT: import_location},
-        worker=worker_name,
-        threads=executor.max_workers if executor.engine_mode == "parallel" else 1,
-    )
-    return Runner(queue, ground.wanted)
 
 
 def _collect(faults: list[str], make: Callable[[], Part]) -> Part | None:
@@ -368,6 +370,7 @@ def _services(ground: _Ground) -> Services:
         actions=Actions(images),
         locations=ground.locations,
         tasks=_tasks(ground),
+        imports=_imports(ground),
         metadefs=Namespaces(NamespaceRepository(engine)),
         quotas=ground.quotas,
         cache=ground.cache,
@@ -388,18 +391,13 @@ def _services(ground: _Ground) -> Services:
 
 
 def _data(ground: _Ground) -> ImageData:
-    formats = ground.settings.image_format
     return ImageData(
         images=ground.images,
         uploads=UploadRepository(ground.engine),
         stores=ground.stores,
         limits=ground.limits,
         quotas=ground.quotas,
-        formats=FormatRules(
-            require_match=formats.require_image_format_match,
-            vmdk_allowed_types=formats.vmdk_allowed_types,
-            gpt_nonfatal=formats.gpt_safety_checks_nonfatal,
-        ),
+        formats=ground.formats,
         hash_algorithm=ground.settings.default.hashing_algorithm,
         worker=worker_name,
         several_stores=ground.settings.multi_store,
@@ -412,6 +410,17 @@ def _tasks(ground: _Ground) -> Tasks:
         stores=ground.stores,
         url_filter=URLFilter(ground.settings.import_filtering_opts),
         wake=ground.wanted.set,
+    )
+
+
+def _imports(ground: _Ground) -> Imports:
+    return Imports(
+        tasks=TaskRepository(ground.engine),
+        stores=ground.stores,
+        staged=ground.staged,
+        url_filter=URLFilter(ground.settings.import_filtering_opts),
+        wake=ground.wanted.set,
+        several_stores=ground.settings.multi_store,
     )
 
 

@@ -247,6 +247,20 @@ class StoreUnavailable(ImageRegError):
     """The store cannot be reached or written just now; trying again may help."""
 
 
+class SourceUnavailable(ImageRegError):
+    """The data of an import cannot be had, or not all of them.
+
+    The message is the same for every reason, so that nobody maps a network by it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the data could not be read from their source")
+
+
+class ImportStopped(ImageRegError):
+    """The import ends here, for the reason that the message tells."""
+
+
 class BlobNotFound(ImageRegError):
     """The store holds no object under this key."""
 

@@ -15,12 +15,10 @@ import resource
 import signal
 import socket
 import sys
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import count
 from struct import pack
 from types import FrameType
 from typing import Any
@@ -47,12 +45,6 @@ KEEPALIVE_S = 30
 
 #: Files that one process may have open, as far as the system lets it.
 OPEN_FILES = 65_536
-
-#: How often workers look for what crashed processes left, in seconds.
-HOUSEKEEPING_S = 60
-
-#: After how many such looks they sweep the stores, which some charge for.
-SWEEP_ROUNDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,25 +164,11 @@ class _Server(BaseApplication):
         click.echo(f"imagereg serves http://{shown}:{port}")
 
     def _post_worker_init(self, worker: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
-        threading.Thread(
-            target=self._keep_house, name="housekeeping", daemon=True
-        ).start()
-        self._registry.jobs.start()
+        self._registry.recovery.start()
+        if self._settings.imagereg.run_jobs:
+            self._registry.jobs.start()
         if self._registry.cache is not None:
             self._registry.cache.start()
-
-    def _keep_house(self) -> None:
-        """Clear up after crashed processes, now and then, as long as this one lives."""
-        pause = threading.Event()
-        # The process that started this one has just swept.
-        for round_number in count(1):
-            try:
-                self._registry.recovery.run()
-                if round_number % SWEEP_ROUNDS == 0:
-                    self._registry.recovery.sweep()
-            except Exception:
-                log.exception("housekeeping failed; it will try again")
-            pause.wait(HOUSEKEEPING_S)
 
 
 def _allow_open_files() -> None:

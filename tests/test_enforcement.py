@@ -44,10 +44,7 @@ NOT_ASKED: Mapping[Action, str] = {
         "kept for old files, consulted by nobody (contract policy 10)",
     ),
     **dict.fromkeys(
-        (
-            Action.COPY_IMAGE,
-            Action.EXPLAIN_DENIAL,
-        ),
+        (Action.EXPLAIN_DENIAL,),
         "not built yet",
     ),
     Action.MANAGE_IMAGE_CACHE: "the default of others; its own routes are not offered",

@@ -13,6 +13,7 @@ from imagereg.api import list_query, task_query
 from imagereg.api.json_patch import V20, V21
 from imagereg.db.listing import SORT_KEYS
 from imagereg.db.metadefs import SORT_KEYS as NAMESPACE_SORT_KEYS
+from imagereg.jobs.import_request import ImportMethod
 from imagereg.model import MemberStatus, Status, TaskStatus, Visibility
 
 Document = dict[str, Any]
@@ -148,6 +149,9 @@ PARAMETERS: Mapping[str, tuple[Document, ...]] = {
         _header("X-OpenStack-Image-Size", _WHOLE, "Size of the data in bytes"),
         _header("Content-Range", _TEXT, "Which bytes these are: `bytes 0-99/200`"),
     ),
+    "imports.begin": (
+        _header("X-Image-Meta-Store", _TEXT, "The store to put the data in"),
+    ),
     "image_data.download": (
         _header("Range", _TEXT, "One range of bytes: `bytes=0-99`"),
         _header("If-Range", _TEXT, "The ETag that the range belongs to"),
@@ -171,6 +175,7 @@ SUCCESS: Mapping[str, tuple[int, ...]] = {
     "cache.queue": (202,),
     "cache.clean": (200,),
     "cache.prune": (200,),
+    "imports.begin": (202,),
     # Neither ever succeeds.
     "tasks.create": (),
     "tasks.delete": (405,),
@@ -194,6 +199,7 @@ REFUSALS: Mapping[str, tuple[int, ...]] = {
     "images.update": (415,),
     "images.delete": (503,),
     "locations.remove": (503,),
+    "imports.begin": (413,),
     "tags.add": (413,),
 }
 
@@ -203,6 +209,7 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     "images.update": {V21: "Patch", V20: "OlderPatch"},
     "image_data.upload": {BYTES: "Bytes"},
     "staging.stage": {BYTES: "Bytes"},
+    "imports.begin": {JSON: "NewImport"},
     "members.add": {JSON: "NewMember"},
     "members.update": {JSON: "Membership"},
     "locations.add": {JSON: "NewLocation"},
@@ -286,6 +293,26 @@ def patch(fields: Iterable[str]) -> Document:
 SCHEMAS: Mapping[str, Document] = {
     "Bytes": {"type": "string", "format": "binary"},
     "Anything": {"type": "object"},
+    "NewImport": {
+        "type": "object",
+        "required": ["method"],
+        "properties": {
+            "method": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": _choice(*ImportMethod),
+                    "uri": _TEXT,
+                    "glance_region": _TEXT,
+                    "glance_image_id": {**_TEXT, "format": "uuid"},
+                    "glance_service_interface": _TEXT,
+                },
+            },
+            "stores": {"type": "array", "items": _TEXT},
+            "all_stores": {"type": "boolean", "default": False},
+            "all_stores_must_succeed": {"type": "boolean", "default": True},
+        },
+    },
     "OlderPatch": {
         "type": "array",
         "items": {

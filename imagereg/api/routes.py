@@ -12,6 +12,7 @@ from imagereg.api import (
     discovery,
     image_data,
     images,
+    imports,
     locations,
     members,
     staging,
@@ -198,6 +199,9 @@ ROUTES = (
     Route("PUT", TAG, Action.MODIFY_IMAGE, targets.stored, tags.add, bodyless=True),
     Route(
         "DELETE", TAG, Action.MODIFY_IMAGE, targets.stored, tags.remove, bodyless=True
+    ),
+    Route(
+        "POST", f"{IMAGE}/import", Action.MODIFY_IMAGE, targets.imported, imports.begin
     ),
     Route(
         "POST",

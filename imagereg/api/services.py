@@ -24,6 +24,7 @@ from imagereg.images.metadata import Metadata
 from imagereg.images.quotas import Quotas
 from imagereg.images.staging import Staging
 from imagereg.images.tags import Tags
+from imagereg.jobs.imports import Imports
 from imagereg.jobs.tasks import Tasks
 from imagereg.metadefs.namespaces import Namespaces
 
@@ -53,7 +54,7 @@ class Services:
         page_max: rows of a list page at most.
         public_endpoint: base URL of the versions document, or None for the request's.
         versions: pairs of minor version id and status, in the order of the document.
-        import_methods: what the header of a create names.
+        import_methods: those that are enabled; the header of a create names them.
         cache: None where it is not turned on.
         documents: schema documents by path below ``/v2/schemas/``.
     """
@@ -72,6 +73,7 @@ class Services:
     actions: Actions
     locations: Locations
     tasks: Tasks
+    imports: Imports
     quotas: Quotas
     cache: CacheManagement | None
     metadefs: Namespaces

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Request
 
 from imagereg.api import bodies, json_patch
+from imagereg.api.import_bodies import load_import
 from imagereg.api.location_schemas import load_posted_location
 from imagereg.errors import (
     Conflict,
@@ -22,6 +23,7 @@ from imagereg.images.digests import Digest
 from imagereg.images.metadata import NewImage
 from imagereg.images.patch import PatchOperation
 from imagereg.images.ranges import StagedRange, parse_staged_range
+from imagereg.jobs.import_request import ImportMethod, ImportRequest
 from imagereg.model import Caller, Status, Visibility
 from imagereg.policy.actions import Action
 from imagereg.targets import (
@@ -211,13 +213,33 @@ def posted_location(
     document = bodies.json_document(request, services.max_body_bytes)
     wanted = load_posted_location(document)
     found = _find(caller, services, ids)
-    found.check_visible(caller)
-    gate = services.gate
-    shown = gate.allows(caller, Action.GET_IMAGE, gate.fields(caller, found))
-    if shown and found.image.status != Status.QUEUED:
+    if _is_shown(caller, services, found) and found.image.status != Status.QUEUED:
         message = f"image {found.image.id} is {found.image.status}, not queued"
         raise StatusConflict(message)
     return found, wanted
+
+
+def imported(
+    request: Request, caller: Caller, services: "Services", ids: Mapping[str, str]
+) -> tuple[Target, ImportRequest]:
+    """Return the image that the path names, and what its import is to do.
+
+    Raises:
+        StatusConflict, Conflict: the image is not ready, which comes before the rule.
+
+    Source: contract api-images 18.2.
+    """
+    document = bodies.json_document(request, services.max_body_bytes)
+    several = services.data.several_stores
+    header = request.headers.get("X-Image-Meta-Store") if several else None
+    wanted = load_import(document, services.import_methods, header)
+    services.quotas.check_within(caller.project_id)
+    found = _find(caller, services, ids)
+    if _is_shown(caller, services, found):
+        wanted.check_ready(found.image)
+    copies = wanted.method == ImportMethod.COPY_IMAGE
+    asks = (Action.COPY_IMAGE if copies else Action.MODIFY_IMAGE,)
+    return StoredImage(found.image, found.membership, asks), wanted
 
 
 def in_store(
@@ -269,6 +291,19 @@ def cached(
 
 def _find(caller: Caller, services: "Services", ids: Mapping[str, str]) -> StoredImage:
     return StoredImage(*services.images.get(ids["image_id"], caller.project_id))
+
+
+def _is_shown(caller: Caller, services: "Services", found: StoredImage) -> bool:
+    """Return whether the rules let the caller know of an image that data show it.
+
+    Who may not see an image does not learn of its status either.
+
+    Raises:
+        ImageNotFound: stored data hide it.
+    """
+    found.check_visible(caller)
+    gate = services.gate
+    return gate.allows(caller, Action.GET_IMAGE, gate.fields(caller, found))
 
 
 def _asks(operations: tuple[PatchOperation, ...]) -> tuple[Action, ...]:

@@ -14,6 +14,7 @@ from imagereg.errors import ConfigurationError, ImageRegError
 COMMANDS = {
     "serve": ("serve", "serve", "Run the server."),
     "upload": ("upload", "upload", "Upload a file, from where it stopped."),
+    "worker": ("worker", "worker", "Work off the queue of imports and the like."),
     "config": ("config", "config", "Show and check the configuration."),
     "policy": ("policy", "policy", "Check, explain, compare and test policy files."),
     "protection": (

@@ -82,6 +82,7 @@ class NewPart:
         whole: these bytes alone are all, however many come.
         key: under which the store keeps them.
         worker: the process that takes them in.
+        replaces: they take the place of all parts that are there.
     """
 
     image_id: str
@@ -92,6 +93,7 @@ class NewPart:
     store: str
     key: str
     worker: str
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +135,11 @@ class StagedRepository:
             )
             if not owner:
                 raise Gone(f"image {new.image_id} was deleted")
-            same = self._same(new.image_id, new.start, new.size)
-            self._check_fits(new, new.size)
-            if same is not None:
-                return same
+            if not new.replaces:
+                same = self._same(new.image_id, new.start, new.size)
+                self._check_fits(new, new.size)
+                if same is not None:
+                    return same
             check()
             self._check_count(new.image_id)
             number: int = StagedPartRow.insert(
@@ -187,6 +190,8 @@ class StagedRepository:
                 (number, new.worker, False),
             ):
                 return None
+            if new.replaces:
+                _drop(self._engine, new.image_id, NO_IMAGE)
             same = self._same(new.image_id, new.start, size)
             self._check_fits(new, size)
             if same is not None:
@@ -366,6 +371,15 @@ def release(engine: Engine, image_id: str, entered_for: str) -> tuple[Location, 
     The bytes are condemned, in the name of ``entered_for``.  Whoever is taking in a
     part finds it void, and removes its bytes.
     """
+    places = _drop(engine, image_id, entered_for)
+    StagedPartRow.update(void=True).where(StagedPartRow.image_id == image_id).execute(
+        engine.peewee
+    )
+    return places
+
+
+def _drop(engine: Engine, image_id: str, entered_for: str) -> tuple[Location, ...]:
+    """Drop the parts of an image that are there, and condemn their bytes."""
     rows = engine.rows(
         "SELECT url, store FROM staged_parts WHERE image_id = ? AND worker IS NULL",
         (image_id,),
@@ -375,9 +389,6 @@ def release(engine: Engine, image_id: str, entered_for: str) -> tuple[Location, 
         StagedPartRow,
         StagedPartRow.image_id == image_id,
         StagedPartRow.worker.is_null(),
-    )
-    StagedPartRow.update(void=True).where(StagedPartRow.image_id == image_id).execute(
-        engine.peewee
     )
     condemn(engine, entered_for, places)
     return places

@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 from imagereg.db.engine import Engine
 
+#: Images ``i`` that other stores are being filled with.
+_COPYING = (
+    "EXISTS (SELECT 1 FROM image_properties c WHERE c.image_id = i.id "
+    "AND c.name = 'os_glance_importing_to_stores' AND c.value <> '')"
+)
+
 _LIVE = "status NOT IN ('killed', 'deleted', 'pending_delete')"
 
 
@@ -20,8 +26,8 @@ class Usage:
 
     Attributes:
         size_bytes: sizes of its images, times the places where they lie.
-        stage_bytes: sizes of what is staged or being imported, and announced sizes
-            of what is on its way there.
+        stage_bytes: sizes of what is staged, being imported or copied, and announced
+            sizes of what is on its way there.
         reserved_bytes: announced sizes of uploads under way.
         images: records.
         uploading: records that are receiving data.
@@ -47,16 +53,17 @@ class UsageRepository:
               (SELECT COALESCE(SUM(i.size), 0) FROM images i
                  JOIN image_locations l ON l.image_id = i.id
                 WHERE i.owner = ? AND i.{_LIVE}),
-              (SELECT COALESCE(SUM(size), 0) FROM images
-                WHERE owner = ? AND status IN ('uploading', 'importing'))
+              (SELECT COALESCE(SUM(i.size), 0) FROM images i WHERE i.owner = ?
+                AND (i.status IN ('uploading', 'importing') OR {_COPYING}))
               + (SELECT COALESCE(SUM(p.size), 0) FROM staged_parts p
                 WHERE p.owner = ? AND NOT EXISTS (SELECT 1 FROM images i
                   WHERE i.id = p.image_id AND i.size IS NOT NULL)),
               (SELECT COALESCE(SUM(reserved), 0) FROM uploads
                 WHERE owner = ? AND image_id <> ?),
               (SELECT COUNT(*) FROM images WHERE owner = ? AND {_LIVE}),
-              (SELECT COUNT(*) FROM images WHERE owner = ? AND id <> ?
-                  AND status IN ('saving', 'uploading', 'importing'))""",  # noqa: S608 - every part is written here
+              (SELECT COUNT(*) FROM images i WHERE i.owner = ? AND i.id <> ?
+                AND (i.status IN ('saving', 'uploading', 'importing')
+                  OR {_COPYING}))""",  # noqa: S608 - every part is written here
             (
                 *(project_id, project_id, project_id, project_id, except_for),
                 *(project_id, project_id, except_for),

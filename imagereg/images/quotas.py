@@ -144,6 +144,39 @@ class Quotas:
             return None
         return max(limit - self.usage.of(owner).stage_bytes, 0)
 
+    def check_import(
+        self, owner: str | None, image_id: str, staged_bytes: int | None
+    ) -> None:
+        """Refuse to begin an import; called inside the transaction that does.
+
+        Args:
+            owner: the project that the image belongs to.
+            image_id: the image.
+            staged_bytes: what is staged for it; None if its data are yet to come.
+
+        Raises:
+            TooLarge: too many uploads at once, or too many bytes.
+        """
+        if owner is None:
+            return
+        self._check_uploading(owner, image_id)
+        if staged_bytes is None:
+            self.check_staged(owner)
+        else:
+            self.check_bytes(owner, image_id, staged_bytes)
+
+    def check_within(self, project_id: str | None) -> None:
+        """Refuse more work for a project that stores more than it may already.
+
+        Raises:
+            TooLarge: it does.
+        """
+        limit = self._size_limit(project_id)
+        if project_id is None or limit is None or self.table is None:
+            return
+        if self.usage.of(project_id).size_bytes > limit:
+            raise TooLarge(self.too_large)
+
     def check_bytes(self, owner: str | None, image_id: str, size_bytes: int) -> None:
         """Refuse so many more bytes; called inside the transaction that adds them.
 

@@ -6,8 +6,10 @@ never clear the same one, and none clears an upload that began since.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 
 from imagereg.db.staged import NOBODY, PartUnderWay
 from imagereg.db.uploads import Upload, UploadRepository
@@ -23,6 +25,12 @@ log = logging.getLogger(__name__)
 
 #: An upload of another machine that was silent for so long is over, in seconds.
 SILENCE_S = 20 * BEAT_S
+
+#: How often each process looks for what crashed ones left, in seconds.
+HOUSEKEEPING_S = 60
+
+#: After how many such looks it sweeps the stores, which some charge for.
+SWEEP_ROUNDS = 60
 
 #: Temporary files that nobody holds open go after so long, in seconds.
 LEFTOVER_S = 24 * 3600
@@ -84,6 +92,22 @@ class Recovery:
             return False
         log.warning("image %s: a part was cut off by a crash", part.image_id)
         return True
+
+    def start(self) -> None:
+        """Run now and then in a thread, as long as this process lives."""
+        threading.Thread(target=self._keep, name="housekeeping", daemon=True).start()
+
+    def _keep(self) -> None:
+        pause = threading.Event()
+        # Whoever started this process has just swept.
+        for round_number in count(1):
+            try:
+                self.run()
+                if round_number % SWEEP_ROUNDS == 0:
+                    self.sweep()
+            except Exception:
+                log.exception("housekeeping failed; it will try again")
+            pause.wait(HOUSEKEEPING_S)
 
     def _sweep(self, store: Store) -> None:
         try:

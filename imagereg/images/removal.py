@@ -55,6 +55,12 @@ class Removal:
         """
         return self._try(image_id, location) is _Outcome.GONE
 
+    def remove_all(self, image_id: str) -> None:
+        """Try to remove whatever is condemned of one image."""
+        for each in self._deletions.condemned():
+            if each.image_id == image_id and each.worker is None:
+                self._try(image_id, each.location)
+
     def sweep(self) -> int:
         """Try again whatever could not be removed before; say how much is left.
 

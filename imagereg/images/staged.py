@@ -15,7 +15,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagereg.db.staged import (
     NO_IMAGE,
@@ -59,6 +59,7 @@ class Part:
         expected_size: how many they shall be; None unknown.
         total: the size of the whole; None as long as nobody knows.
         whole: these bytes alone are all, however many come.
+        replaces: they take the place of all that is there.
         max_bytes: the first byte beyond is refused.
         too_large: what to tell the person who hits that limit.
         enter: runs first in the transaction that begins, and may refuse.
@@ -71,6 +72,7 @@ class Part:
     expected_size: int | None = None
     total: int | None = None
     whole: bool = False
+    replaces: bool = False
     max_bytes: int | None = None
     too_large: str = "the data exceed the size limit"
     enter: Step = nothing
@@ -136,6 +138,7 @@ class StagedData:
             size=part.expected_size,
             total=part.total,
             whole=part.whole,
+            replaces=part.replaces,
             store=store.id,
             key=f"{image_id}.{part.start}.{secrets.token_hex(8)}",
             worker=self.worker(),
@@ -151,6 +154,18 @@ class StagedData:
             log.warning("image %s: a part was not staged: %s", image_id, error)
             self._undo(begun, new, left)
             raise
+
+    def replace(self, image_id: str, part: Part) -> int:
+        """Store other data durably in place of all that is staged, or nothing.
+
+        What was staged stays readable until the transaction in which ``part.leave``
+        runs.  Raises as `take` does.
+        """
+        before = self.rows.parts(image_id)
+        size = self.take(image_id, replace(part, replaces=True))
+        for each in before:
+            self.removal.remove(NO_IMAGE, each.location)
+        return size
 
     def open(
         self, image_id: str, offset: int = 0, length: int | None = None

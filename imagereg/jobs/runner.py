@@ -18,6 +18,7 @@ from imagereg.db.jobs import Job, JobRepository, Outcome
 from imagereg.db.tasks import TaskRepository
 from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
 from imagereg.images.processes import is_gone
+from imagereg.jobs.scratch import Scratch
 from imagereg.model import TaskStatus, TaskType
 
 log = logging.getLogger(__name__)
@@ -54,12 +55,21 @@ class JobKind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What runners of all processes share."""
+    """What runners of all processes share.
+
+    Attributes:
+        worker: names this process for the queue.
+        threads: jobs that one process runs at a time.
+        scratch: the work area of this node.
+        ended: told of the image when work on it has ended.
+    """
 
     jobs: JobRepository
     tasks: TaskRepository
     kinds: Mapping[TaskType, JobKind]
     worker: Callable[[], str]
+    scratch: Scratch
+    ended: Callable[[str], None]
     threads: int = 10
 
 
@@ -87,6 +97,13 @@ class Runner:
         self._is_stopped = True
         self._wanted.set()
 
+    def wait(self, grace_s: float) -> None:
+        """Wait until the jobs that run have ended, but no longer than this."""
+        deadline = time.monotonic() + grace_s
+        while self._running and time.monotonic() < deadline:
+            self._beat()
+            time.sleep(POLL_S / 10)
+
     def run_pending(self) -> int:
         """Run what waits or was left behind, in this thread; say how many jobs."""
         done = 0
@@ -113,6 +130,14 @@ class Runner:
 
     def _keep(self) -> None:
         """Renew claims and remove old records, when it is time."""
+        self._beat()
+        now = time.monotonic()
+        if now - self._purged >= PURGE_S:
+            self._purged = now
+            self._queue.tasks.purge()
+            self._queue.scratch.sweep(self._unfinished)
+
+    def _beat(self) -> None:
         now = time.monotonic()
         if now - self._beaten >= BEAT_S:
             self._beaten = now
@@ -120,9 +145,9 @@ class Runner:
                 mine = list(self._running)
             if mine:
                 self._queue.jobs.beat(self._queue.worker(), mine)
-        if now - self._purged >= PURGE_S:
-            self._purged = now
-            self._queue.tasks.purge()
+
+    def _unfinished(self) -> frozenset[str]:
+        return frozenset(job.task.id for job in self._queue.jobs.unfinished())
 
     def _next(self) -> Job | None:
         """Claim the oldest job that nobody works on."""
@@ -152,6 +177,7 @@ class Runner:
         try:
             self._finish(job, self._attempt(job))
             log.info("task %s (%s) ended", task.id, task.type)
+            self._queue.ended(task.image_id or "")
         except LeaseLost:
             log.warning("task %s was taken over by another process", task.id)
         except Exception:

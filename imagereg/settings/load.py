@@ -23,6 +23,7 @@ from imagereg.settings.sources import Sources, find_files, find_search_path
 from imagereg.settings.storage import (
     DRIVERS,
     CommonOptions,
+    FileStoreSettings,
     StoreChoice,
     StoreSettings,
 )
@@ -89,6 +90,18 @@ class Settings:
     def find_file(self, name: str | Path) -> Path | None:
         """Return the file of that name beside the configuration files, if any."""
         return Places(self.search_path).find(name)
+
+    @property
+    def work_dir(self) -> Path:
+        """Where background tasks keep what they work on, below the tasks store.
+
+        Raises:
+            TypeError: that store was opened as something else than files.
+        """
+        options = self.tasks_store.options
+        if not isinstance(options, FileStoreSettings):
+            raise TypeError(self.tasks_store.type)
+        return options.directories[0][0] / "work"
 
     @property
     def schema_image_file(self) -> Path | None:

@@ -80,6 +80,18 @@ class Own(Table):
         True,
         "Cache images of file stores too, for those on network file systems.",
     )
+    run_jobs: bool = option(
+        BOOL,
+        True,
+        "Work off the queue of imports in `imagereg serve` too; false leaves it to"
+        " `imagereg worker`.",
+    )
+    web_download_timeout: int = option(
+        integer(0),
+        86400,
+        "How long web-download may take for one image in all; 0 is for ever.",
+        unit="seconds",
+    )
     certificates_dir: Path | None = option(
         CONFIG_PATH,
         None,

@@ -78,12 +78,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "policy_default_rule",
             ),
             ("wsgi", "background work has threads of its own", "task_pool_threads"),
-            ("task", _IMPORT, "work_dir"),
-            (
-                "image_import_opts",
-                _IMPORT,
-                "image_import_plugins max_parallel_stores",
-            ),
             ("inject_metadata_properties", _IMPORT, "ignore_user_roles inject"),
             ("image_conversion", _IMPORT, "output_format"),
             ("glance_download_properties", _IMPORT, "extra_properties"),

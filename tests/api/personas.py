@@ -38,6 +38,9 @@ BYTES = {"Content-Type": "application/octet-stream"}
 
 LOCATION = {"url": "http://192.168.0.1/image"}
 
+IMPORT = {"method": {"name": "web-download", "uri": "http://192.168.0.1/image"}}
+COPY = {"method": {"name": "copy-image"}, "stores": ["cheap"]}
+
 #: The id of no image.
 ABSENT = "00000000-0000-4000-8000-000000000000"
 
@@ -254,6 +257,8 @@ ASKS: Mapping[str, Ask] = {
         prepare=an_image("queued"),
     ),
     f"GET {IMAGE}/stage": Ask(prepare=an_image("queued")),
+    f"POST {IMAGE}/import": Ask(document=IMPORT, prepare=an_image("queued")),
+    f"POST {IMAGE}/import: copy": Ask(document=COPY, prepare=an_image()),
     f"GET {IMAGE}/file": ACTIVE,
     f"GET {IMAGE}/file: deactivated": Ask(prepare=an_image("deactivated")),
     f"POST {IMAGE}/actions/deactivate": ACTIVE,
@@ -372,6 +377,14 @@ _BUILT_IN = parse_table(
       private  204 204 403 404 404 404 404 404 403
       shared   204 204 403 403 403 404 404 404 403
       open     204 204 403 403 403 403 404 404 403
+    POST /v2/images/<image_id>/import
+      private  202 202 403 404 404 404 404 404 403
+      shared   202 202 403 403 403 404 404 404 403
+      open     202 202 403 403 403 403 404 404 403
+    POST /v2/images/<image_id>/import: copy
+      private  202 403 403 404 404 404 404 404 403
+      shared   202 403 403 403 403 404 404 404 403
+      open     202 403 403 403 403 403 404 404 403
     PUT /v2/images/<image_id>/stage | PUT /v2/images/<image_id>/stage: range
       private  204 204 403 404 404 404 404 404 403
       shared   204 204 403 403 403 404 404 404 403
@@ -510,6 +523,14 @@ _ORIGIN = parse_table(
       private  204 204 204 404 404 404 404 204 403
       shared   204 204 204 403 403 404 404 204 403
       open     204 204 204 403 403 403 403 204 403
+    POST /v2/images/<image_id>/import
+      private  202 202 202 404 404 404 404 202 403
+      shared   202 202 202 403 403 404 404 202 403
+      open     202 202 202 403 403 403 403 202 403
+    POST /v2/images/<image_id>/import: copy
+      private  202 403 403 404 404 404 404 403 403
+      shared   202 403 403 403 403 404 404 403 403
+      open     202 403 403 403 403 403 403 403 403
     PUT /v2/images/<image_id>/stage | PUT /v2/images/<image_id>/stage: range
       private  204 204 204 404 404 404 404 204 403
       shared   204 204 204 403 403 404 404 204 403

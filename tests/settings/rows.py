@@ -244,6 +244,8 @@ HONOURED: list[tuple[str, str, object, str, object]] = [
     ("imagereg", "upload_idle_timeout", 60, "1", 1),
     ("imagereg", "download_idle_timeout", 60, "1", 1),
     ("imagereg", "staging_store", None, "s", "s"),
+    ("imagereg", "run_jobs", True, "no", False),
+    ("imagereg", "web_download_timeout", 86400, "0", 0),
     ("imagereg", "certificates_dir", None, "/c", Path("/c")),
     ("imagereg", "event_webhook", None, "http://h", "http://h"),
     ("imagereg", "event_log", None, "/e", Path("/e")),

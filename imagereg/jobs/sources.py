@@ -1,0 +1,111 @@
+"""Where the data of an import come from, until they are staged.
+
+Nothing that a remote server says, and no reason why it could not be read, reaches a
+user: by such differences a network could be mapped.
+
+Source: contract api-images 18.3 and 18.5; SECURITY on OSSA-2026-038.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from imagereg.errors import ImageRegError, SourceUnavailable
+from imagereg.images.sources import Sources, Wanted
+from imagereg.model import Image
+from imagereg.stores.fetcher import Answer, Fetcher
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Data on their way.
+
+    Attributes:
+        chunks: the bytes; raises `SourceUnavailable` if they break off.
+        size: how many there are, None if the source does not say.
+    """
+
+    chunks: Iterable[bytes]
+    size: int | None
+
+
+class Source(Protocol):
+    """One kind of source."""
+
+    def open(
+        self, image: Image, wanted: Mapping[str, object]
+    ) -> AbstractContextManager[Incoming]:
+        """Open the data of an image.
+
+        Args:
+            image: whose data they shall become.
+            wanted: what the request says of the source.
+
+        Raises:
+            SourceUnavailable: they cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class WebSource:
+    """``web-download``: any URL that passes the filter.
+
+    Attributes:
+        longest_s: for the whole of the data; 0 is any time.
+    """
+
+    fetcher: Fetcher
+    longest_s: float = 0
+
+    @contextmanager
+    def open(self, image: Image, wanted: Mapping[str, object]) -> Iterator[Incoming]:
+        """Ask the server for the data."""
+        ends = time.monotonic() + self.longest_s if self.longest_s else None
+        try:
+            answer = self.fetcher.request("GET", str(wanted["uri"]))
+        except ImageRegError as error:
+            log.info("image %s: its source was not read: %s", image.id, error)
+            raise SourceUnavailable from error
+        try:
+            if answer.status != 200:
+                log.info("image %s: its source answers %d", image.id, answer.status)
+                raise SourceUnavailable
+            yield Incoming(_unbroken(image, answer, ends), answer.size)
+        finally:
+            answer.close()
+
+
+def _unbroken(image: Image, answer: Answer, ends: float | None) -> Iterator[bytes]:
+    """Pass chunks on until ``ends`` on the clock."""
+    try:
+        for chunk in answer:
+            yield chunk
+            if ends is not None and time.monotonic() > ends:
+                log.info("image %s: its source takes too long", image.id)
+                raise SourceUnavailable
+    except ImageRegError as error:
+        raise SourceUnavailable from error
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """``copy-image``: the image itself, from whichever location can be read."""
+
+    stores: Sources
+
+    @contextmanager
+    def open(self, image: Image, wanted: Mapping[str, object]) -> Iterator[Incoming]:
+        """Open the best location; the others stand in for it."""
+        try:
+            reader = self.stores.open(Wanted(image))
+        except ImageRegError as error:
+            raise SourceUnavailable from error
+        if reader is None:
+            raise SourceUnavailable
+        with reader:
+            yield Incoming(reader, reader.size)
