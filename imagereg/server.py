@@ -31,7 +31,7 @@ from imagereg.api.auth import DUPLICATES_HEADER, IDENTITY_HEADERS
 from imagereg.app import Registry
 from imagereg.errors import ConfigurationError
 from imagereg.settings import Settings
-from imagereg.transport import Transport, Worker
+from imagereg.transport import Log, Transport, Worker
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +151,7 @@ class _Server(BaseApplication):
             "control_socket_disable": True,
             "proc_name": "imagereg",
             "loglevel": "warning",
+            "logger_class": Log,
             "when_ready": self._when_ready,
             "post_worker_init": self._post_worker_init,
             "pre_request": _mark_duplicates,
@@ -187,13 +188,12 @@ def _limit_idling(listener: socket.socket, settings: Settings) -> None:
     """Cut peers that stall.
 
     The receive timeout frees stalled headers and uploads, the send timeout stalled
-    downloads that Python writes, and the TCP one those that the kernel sends.
+    downloads.  TCP_USER_TIMEOUT would cut slow readers with a small window as well.
     """
     receive = settings.imagereg.upload_idle_timeout
     send = settings.imagereg.download_idle_timeout
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, pack("ll", receive, 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pack("ll", send, 0))
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, send * 1000)
 
 
 def _mark_duplicates(worker: Any, request: Any) -> None:  # noqa: ANN401 - gunicorn is untyped

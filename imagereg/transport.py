@@ -11,10 +11,15 @@ import errno
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from fcntl import ioctl
+from struct import pack
+from termios import TIOCOUTQ
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
@@ -31,6 +36,17 @@ SENDFILE_BYTES = 1024 * 1024 * 1024
 HEAD_BYTES = 8192
 
 _log = logging.getLogger(__name__)
+
+
+class Log(Logger):
+    """gunicorn's log, to which a client that stalls is no fault of ours."""
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in the base class
+        """Tell of an exception with its traceback, unless it is a client's doing."""
+        if isinstance(sys.exception(), (BlockingIOError, TimeoutError)):
+            self.warning("a connection is cut: the client stalled")
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 class Worker(ThreadWorker):
@@ -158,6 +174,7 @@ class _Blob:
     def __init__(self, reader: BlobReader, peer: socket.socket) -> None:
         self._reader = reader
         self._peer = peer
+        self._unread = 0
 
     def __iter__(self) -> Iterator[bytes]:
         """Send the blob; what is yielded makes gunicorn send the headers first."""
@@ -166,10 +183,12 @@ class _Blob:
             if isinstance(self._reader, HasPath):
                 self._send_file(self._reader)
             for chunk in self._reader:
-                self._peer.sendall(chunk)
+                self._send(chunk)
         except ImageRegError as error:
             raise _cut(f"no location is left: {error}") from error
         except (BlockingIOError, TimeoutError) as error:
+            # What the client has not read will not be kept for it either.
+            self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
             raise _cut("the client stalled") from error
 
     def close(self) -> None:
@@ -185,7 +204,11 @@ class _Blob:
                 sent = os.sendfile(
                     self._peer.fileno(), file.fileno(), file.position, count
                 )
-            except (BlockingIOError, ConnectionError, TimeoutError):
+            except BlockingIOError:
+                if not self._is_reading():
+                    raise
+                continue
+            except (ConnectionError, TimeoutError):
                 raise
             except OSError as error:
                 # Reading will tell whether it is the disk, or the file system only
@@ -195,6 +218,32 @@ class _Blob:
             if not sent:
                 return
             file.seek(file.position + sent)
+            self._unread = self._count_unread()
+
+    def _send(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            try:
+                rest = rest[self._peer.send(rest) :]
+            except BlockingIOError:
+                if not self._is_reading():
+                    raise
+            else:
+                self._unread = self._count_unread()
+
+    def _is_reading(self) -> bool:
+        """Return whether the client has read anything since it was last asked.
+
+        The kernel takes more only when a third of its buffer is free, and time is up
+        before that for a client that reads a few KiB a second.
+        """
+        before, self._unread = self._unread, self._count_unread()
+        return self._unread < before
+
+    def _count_unread(self) -> int:
+        """Return how many bytes the kernel keeps for the client."""
+        answer = ioctl(self._peer.fileno(), TIOCOUTQ, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
 
 
 def _cut(reason: str) -> BrokenPipeError:

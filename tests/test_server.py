@@ -2,10 +2,8 @@
 
 import http.client
 import signal
-import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -193,53 +191,3 @@ def test_a_taken_port_is_told_in_words(server: Server) -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "in use" in done.stderr
-
-
-def test_stalled_peers_do_not_starve_others_and_are_cut(serve: Serve) -> None:
-    server = serve(
-        {"imagereg": {"upload_idle_timeout": "2", "download_idle_timeout": "2"}}
-    )
-    client = server.client()
-    image = client.create()["id"]
-    assert client.upload(image, bytes(8 * 1024 * 1024)).status == 204
-    waiting = client.create()["id"]
-    peers = [stalled_download(server, image) for _ in range(32)]
-    peers += [stalled_upload(server, client.create()["id"]) for _ in range(15)]
-    peers.append(stalled_upload(server, waiting))
-
-    begun = time.monotonic()
-    answer = client.get(f"/v2/images/{image}")
-    took_s = time.monotonic() - begun
-
-    assert answer.status == 200
-    assert took_s < 5
-    assert eventually(lambda: client.show(waiting)["status"] == "queued")
-    for peer in peers:
-        peer.close()
-
-
-def stalled_download(server: Server, image: str) -> socket.socket:
-    """Ask for an image's data and read none of them."""
-    return begin(server, f"GET /v2/images/{image}/file HTTP/1.1\r\n", "")
-
-
-def stalled_upload(server: Server, image: str) -> socket.socket:
-    """Announce an image's data and send a part of them."""
-    request = f"PUT /v2/images/{image}/file HTTP/1.1\r\n"
-    headers = "Content-Type: application/octet-stream\r\nContent-Length: 9999\r\n"
-    peer = begin(server, request, headers)
-    peer.sendall(bytes(1000))
-    return peer
-
-
-def begin(server: Server, request: str, headers: str) -> socket.socket:
-    """Open a connection and send a request without its body."""
-    peer = socket.socket()
-    # A small window, so that the kernel cannot take the whole answer for its reader.
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    peer.connect(("127.0.0.1", server.port))
-    identity = "".join(
-        f"{name}: {value}\r\n" for name, value in server.client().headers.items()
-    )
-    peer.sendall(f"{request}Host: x\r\n{identity}{headers}\r\n".encode())
-    return peer

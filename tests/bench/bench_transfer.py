@@ -99,11 +99,10 @@ class Report:
 
 
 class Processes:
-    """What the kernel counts about all processes of a server."""
+    """What the kernel counts about all processes of a session."""
 
-    def __init__(self, server: Server) -> None:
-        assert server.process is not None
-        self._session = str(server.process.pid)
+    def __init__(self, leader: int) -> None:
+        self._session = str(leader)
 
     def _stats(self) -> Iterator[tuple[Path, list[str]]]:
         """Yield each process of the server's session, and its `stat` after the name."""
@@ -145,25 +144,27 @@ class Bench:
     def __init__(self, server: Server, size_bytes: int) -> None:
         self._server = server
         self._client = server.client()
-        self._processes = Processes(server)
+        assert server.process is not None
+        self._processes = Processes(server.process.pid)
         self._size_bytes = size_bytes
         self._piece = os.urandom(MiB)
 
     def run(self) -> Iterator[Measure]:
         """Yield one measure after another."""
-        sized = self._create()
-        chunked = self._create()
+        sized = self.create()
+        chunked = self.create()
         size = self._size_bytes
-        yield self._measure("upload sized", size, lambda: self._upload(sized, None))
-        yield self._measure("upload chunked", size, lambda: self._upload(chunked, MiB))
-        yield self._measure("download", size, lambda: self._download(sized, {}, size))
+        yield self._measure("upload sized", size, lambda: self.upload(sized, None))
+        yield self._measure("upload chunked", size, lambda: self.upload(chunked, MiB))
+        yield self._measure("download", size, lambda: self.download(sized, {}, size))
         half = size // 2
         span = {"Range": f"bytes={half // 2}-{half // 2 + half - 1}"}
         yield self._measure(
-            "download range", half, lambda: self._download(sized, span, half)
+            "download range", half, lambda: self.download(sized, span, half)
         )
 
-    def _create(self) -> str:
+    def create(self) -> str:
+        """Return the id of a new image."""
         return str(self._client.create(name="bench")["id"])
 
     def _measure(self, name: str, size: int, transfer: Callable[[], None]) -> Measure:
@@ -187,35 +188,50 @@ class Bench:
         with socket.create_connection(address, 600) as peer:
             yield peer
 
-    def _upload(self, image_id: str, chunk_bytes: int | None) -> None:
+    def delete(self, image_id: str) -> None:
+        """Remove an image."""
+        answer = self._client.request("DELETE", f"/v2/images/{image_id}")
+        assert answer.status == 204, answer
+
+    def upload(self, image_id: str, chunk_bytes: int | None) -> None:
+        """Send the data of an image, in chunks of a size or with their length."""
         framing = (
             {"Transfer-Encoding": "chunked"}
             if chunk_bytes
             else {"Content-Length": str(self._size_bytes)}
         )
-        frame = b"%x\r\n" % len(self._piece) if chunk_bytes else b""
+        sent = self._framed(chunk_bytes) if chunk_bytes else self._piece
         with self._peer() as peer:
             peer.sendall(self._head("PUT", image_id, framing))
             for _ in range(self._size_bytes // len(self._piece)):
-                peer.sendall(frame)
-                peer.sendall(self._piece)
-                peer.sendall(b"\r\n" if chunk_bytes else b"")
+                peer.sendall(sent)
             peer.sendall(b"0\r\n\r\n" if chunk_bytes else b"")
             answer = peer.recv(65536)
         assert answer.startswith(b"HTTP/1.1 204 "), answer
 
-    def _download(self, image_id: str, span: dict[str, str], size: int) -> None:
-        buffer = bytearray(MiB)
+    def _framed(self, chunk_bytes: int) -> bytes:
+        """Return the piece as chunks."""
+        cuts = range(0, len(self._piece), chunk_bytes)
+        chunks = [self._piece[at : at + chunk_bytes] for at in cuts]
+        return b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in chunks)
+
+    def download(self, image_id: str, span: dict[str, str], size: int) -> None:
+        """Read ``size`` bytes of an image."""
         with self._peer() as peer:
             peer.sendall(self._head("GET", image_id, span))
-            received = bytearray()
-            while b"\r\n\r\n" not in received:
-                received += peer.recv(65536)
-            top, _, body = bytes(received).partition(b"\r\n\r\n")
-            assert top[:12] in (b"HTTP/1.1 200", b"HTTP/1.1 206"), top
-            count = len(body)
-            while more := peer.recv_into(buffer):
-                count += more
+            self.drain(peer, size)
+
+    def drain(self, peer: socket.socket, size: int) -> None:
+        """Read an answer with ``size`` bytes to its end."""
+        buffer = bytearray(MiB)
+        received = bytearray()
+        while b"\r\n\r\n" not in received:
+            received += peer.recv(65536)
+        top, _, body = bytes(received).partition(b"\r\n\r\n")
+        assert top[:12] in (b"HTTP/1.1 200", b"HTTP/1.1 206"), top
+        count = len(body)
+        while more := peer.recv_into(buffer):
+            count += more
         assert count == size, (count, size)
 
     def _head(self, method: str, image_id: str, headers: dict[str, str]) -> bytes:
@@ -232,7 +248,8 @@ def measure(size_bytes: int, workers: int, folder: Path) -> Report:
     load = os.getloadavg()[0]
     server = Server(folder, workers=workers).start()
     try:
-        idle_mib = Processes(server).peak_mib()
+        assert server.process is not None
+        idle_mib = Processes(server.process.pid).peak_mib()
         measures = tuple(Bench(server, size_bytes).run())
     finally:
         server.stop()

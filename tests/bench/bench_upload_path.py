@@ -93,14 +93,15 @@ class Source:
             left -= size
 
 
-def _hash_in_turn(source: Source) -> None:
+def hash_in_turn(source: Source) -> None:
+    """Hash on one thread, one digest after the other."""
     digests = [hashlib.new(name) for name in ("md5", ALGORITHM)]
     for chunk in source:
         for digest in digests:
             digest.update(chunk)
 
 
-def _hash_beside(source: Source) -> None:
+def hash_beside(source: Source) -> None:
     """Hash on two threads that share nothing: what lanes could reach at best."""
 
     def run(name: str) -> None:
@@ -146,8 +147,8 @@ def measure(directory: Path, mib: int, rounds: int) -> Report:
     unsynced = _store(directory, has_lanes=True, fsync=False)
     size = mib * MiB
     runs: dict[str, Callable[[], object]] = {
-        "hash, 1 thread": lambda: _hash_in_turn(source),
-        "hash, 2 threads": lambda: _hash_beside(source),
+        "hash, 1 thread": lambda: hash_in_turn(source),
+        "hash, 2 threads": lambda: hash_beside(source),
         "write and sync": lambda: _write(source, directory),
         "add, in turn": lambda: _add(in_turn, source, size),
         "add, lanes": lambda: _add(lanes, source, size),

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bench_lists, bench_s3, bench_transfer
+from tests.bench import (
+    bench_lists,
+    bench_s3,
+    bench_stalled,
+    bench_targets,
+    bench_transfer,
+)
 
 
 def test_the_transfer_benchmark_runs(
@@ -40,6 +46,24 @@ def test_the_s3_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == 1 + 2 * len(bench_s3.WAYS)
+
+
+def test_the_comparison_with_the_floors_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench_targets.main(["--mib", "4", "--rounds", "1", "--folder", str(tmp_path)])
+
+    printed = capsys.readouterr().out
+    for name in ("upload sized", "upload chunked", "download whole", "download range"):
+        assert f"\n{name}, " in printed
+
+
+def test_the_benchmark_with_stalled_peers_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bench_stalled.main(["--peers", "4", "--requests", "10"])
+
+    assert "\nstalled " in capsys.readouterr().out
 
 
 @pytest.mark.long
