@@ -243,11 +243,15 @@ def _make_client(options: S3Options, *, hasty: bool) -> Any:  # noqa: ANN401 - b
 
 def _bare_session() -> Any:  # noqa: ANN401 - untyped
     """Return a session without the profiles of whoever starts the service."""
-    session = botocore.session.Session()
-    session.set_config_variable("profile", None)
-    for name in ("config_file", "credentials_file"):
-        session.set_config_variable(name, os.devnull)
-    return session
+    # Each is: name in a file, in the environment, default, conversion.
+    nowhere = (None, None, os.devnull, None)
+    return botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": nowhere,
+            "credentials_file": nowhere,
+        }
+    )
 
 
 @contextmanager

@@ -123,6 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_body(
         self, service: http.client.HTTPConnection | None, limit: int | None = None
     ) -> None:
+        if "Transfer-Encoding" in self.headers:
+            self._pass_chunks(service)
+            return
         left = int(self.headers.get("Content-Length", 0))
         left = left if limit is None else min(left, limit)
         while left:
@@ -134,6 +137,16 @@ class _Handler(BaseHTTPRequestHandler):
                 service.send(block)
                 with self.server.proxy.lock:
                     self.server.proxy.bodies += len(block)
+
+    def _pass_chunks(self, service: http.client.HTTPConnection | None) -> None:
+        """Pass on a chunked body, as boto3 sends one that ends in a checksum."""
+        left = 1
+        while left:
+            line = self.rfile.readline()
+            left = int(line, 16)
+            chunk = line + self.rfile.read(left + 2)
+            if service is not None:
+                service.send(chunk)
 
     def _answer(self, answer: http.client.HTTPResponse, fault: Fault) -> None:
         if fault.held is not None:
