@@ -28,6 +28,7 @@ from imagereg.cache.upkeep import Upkeep
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
+from imagereg.db.leases import LeaseRepository
 from imagereg.db.members import MemberRepository
 from imagereg.db.metadefs import NamespaceRepository
 from imagereg.db.schema import prepare
@@ -48,6 +49,7 @@ from imagereg.images.processes import worker_name
 from imagereg.images.quotas import LimitTable, Quotas, load_limits
 from imagereg.images.recovery import Recovery
 from imagereg.images.removal import Removal
+from imagereg.images.scrubber import Scrubber, is_scrubber_gone
 from imagereg.images.sources import Sources
 from imagereg.images.staged import StagedData
 from imagereg.images.staging import Staging, StagingRules
@@ -76,6 +78,7 @@ class Registry:
     Attributes:
         app: the WSGI application.
         recovery: clears away what crashed processes left, at start and now and then.
+        scrubber: ends delayed deletions, now and then.
         engine: the database; close it before the process forks.
         jobs: works off the queue, once it is started in each process.
         cache: keeps the image cache in order, likewise; None where there is none.
@@ -83,6 +86,7 @@ class Registry:
 
     app: Flask
     recovery: Recovery
+    scrubber: Scrubber
     engine: Engine
     jobs: Runner
     cache: Upkeep | None = None
@@ -112,7 +116,8 @@ class _Ground:
     @cached_property
     def images(self) -> ImageRepository:
         """Image records."""
-        return ImageRepository(self.engine)
+        delays = self.settings.default.delayed_delete
+        return ImageRepository(self.engine, delays_delete=delays)
 
     @cached_property
     def quotas(self) -> Quotas:
@@ -135,8 +140,23 @@ class _Ground:
     @cached_property
     def removal(self) -> Removal:
         """What removes bytes that nothing refers to."""
-        deletions = DeletionRepository(self.engine)
-        return Removal(deletions, self.stores, worker_name)
+        return Removal(self.deletions, self.stores, worker_name)
+
+    @cached_property
+    def deletions(self) -> DeletionRepository:
+        """What is to be removed, and when."""
+        return DeletionRepository(self.engine, self.settings.default.scrub_time)
+
+    @cached_property
+    def scrubber(self) -> Scrubber:
+        """What ends delayed deletions."""
+        return Scrubber(
+            self.deletions,
+            self.removal,
+            LeaseRepository(self.engine, is_scrubber_gone),
+            worker_name,
+            self.settings.default.scrub_pool_size,
+        )
 
     @cached_property
     def staged(self) -> StagedData:
@@ -200,7 +220,7 @@ def create_app(settings: Settings) -> Registry:
     )
     upkeep = ground.cache.upkeep if ground.cache else None
     runner = make_runner(_parts(ground))
-    return Registry(app, recovery, ground.engine, runner, upkeep)
+    return Registry(app, recovery, ground.scrubber, ground.engine, runner, upkeep)
 
 
 def _ground(settings: Settings) -> _Ground:

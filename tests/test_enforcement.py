@@ -260,6 +260,8 @@ NOT_USE_CASES: Mapping[str, str] = {
     "Recovery": "housekeeping: what crashed processes left",
     "LimitTable": "compares numbers",
     "Quotas": "counts what a project has",
+    "Scrubber": "housekeeping: ends granted deletions; restores for operators",
+    "Scrubbed": "a value",
     "Removal": "housekeeping: bytes that a granted deletion condemned",
     "_Attempt": "a part of `Removal`",
     "_UnderWay": "a part of `Removal`",

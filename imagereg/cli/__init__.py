@@ -23,6 +23,7 @@ COMMANDS = {
         "Check, explain and lint property-protection files.",
     ),
     "store": ("store", "store", "Compare stores and database; find what is left over."),
+    "scrub": ("scrub", "scrub", "Delete for good, or bring back, deleted images."),
     "metadefs": ("metadefs", "metadefs", "Load and export metadata definitions."),
     "cache": ("cache", "cache", "Look after the image cache of this node."),
     "user": ("user", "user", "Look after the users of flavor http_basic."),

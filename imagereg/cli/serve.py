@@ -6,7 +6,6 @@ import click
 
 from imagereg.errors import ConfigurationError
 from imagereg.settings import load_settings
-from imagereg.settings.pending import refusals
 
 DEFAULT_HOST = "127.0.0.1"
 
@@ -54,7 +53,7 @@ def serve(
 
     configure_logging(settings)
     address = host or settings.default.bind_host or DEFAULT_HOST
-    faults = [*refusals(settings)]
+    faults: list[str] = []
     try:
         check_exposure(settings, address)
     except ConfigurationError as error:

@@ -10,21 +10,18 @@ import orjson
 from peewee import IntegrityError
 
 from imagereg.approved import ApprovedChanges, ApprovedImage, Changes
+from imagereg.db.deletions import RESTORABLE, erase, postpone
 from imagereg.db.engine import Engine
 from imagereg.db.list_reader import page_rows
 from imagereg.db.listing import ListQuery
 from imagereg.db.models import (
     HEAD,
     ImageRow,
-    LocationRow,
-    MemberRow,
     PropertyRow,
     TagRow,
-    TombstoneRow,
 )
-from imagereg.db.places import condemn, write_places
+from imagereg.db.places import write_places
 from imagereg.db.rows import COLUMNS, SELECT, build
-from imagereg.db.staged import release
 from imagereg.errors import (
     Duplicate,
     ImageNotFound,
@@ -34,14 +31,22 @@ from imagereg.errors import (
 )
 from imagereg.model import Image, Location, MemberStatus, Status, now_us
 
+#: What was deleted with a delay changes no more.
+_PRESENT = ImageRow.status != Status.PENDING_DELETE.value
+
 Found = tuple[Image, MemberStatus | None]
 
 
 class ImageRepository:
-    """Rows in, frozen values out."""
+    """Rows in, frozen values out.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        delays_delete: what is deleted is kept for the scrubber (``delayed_delete``).
+    """
+
+    def __init__(self, engine: Engine, *, delays_delete: bool = False) -> None:
         self._engine = engine
+        self.delays_delete = delays_delete
 
     def find(self, image_id: str, project_id: str | None) -> Found | None:
         """Return an image and the project's membership of it, or None.
@@ -109,7 +114,8 @@ class ImageRepository:
             check()
             self._touch(before, changes)
             if changes.places is not None:
-                write_places(self._engine, before, changes.places)
+                kept = self.delays_delete
+                write_places(self._engine, before, changes.places, kept=kept)
             present = before.properties.keys()
             for name in changes.removed:
                 self._expect(self._delete_property(before.id, name), before.id)
@@ -166,26 +172,20 @@ class ImageRepository:
     def delete(self, image_id: str) -> tuple[Location, ...]:
         """Delete the record and condemn its bytes, in one transaction.
 
-        The caller removes the bytes afterwards and reports with `forget`.
+        Returns where the bytes lie that the caller removes afterwards.  Where
+        deletion is delayed, an image with data waits for the scrubber instead.
 
         Raises:
             ImageNotFound: somebody else deleted it.
             ImageProtected: somebody protected it meanwhile.
         """
-        database = self._engine.peewee
         with self._engine.transaction():
             image = self.get(image_id, None)[0]
             if image.protected:
                 raise ImageProtected(f"image {image_id} is protected from deletion")
-            for table in (PropertyRow, TagRow, MemberRow, LocationRow):
-                self._engine.delete(table, table.image_id == image_id)
-            staged = release(self._engine, image_id, image_id)
-            condemn(self._engine, image_id, image.locations)
-            self._engine.delete(ImageRow, ImageRow.id == image_id)
-            TombstoneRow.insert(
-                id=image_id, owner=image.owner, deleted_at_us=now_us()
-            ).execute(database)
-        return (*staged, *image.locations)
+            if self.delays_delete and image.locations and image.status in RESTORABLE:
+                return postpone(self._engine, image)
+            return erase(self._engine, image)
 
     def knows_location(self, url: str) -> bool:
         """Return whether an image's bytes lie at ``url``, or a deleted one's did.
@@ -214,7 +214,7 @@ class ImageRepository:
         places = changes.places
         fields = {**changes.fields, **(places.facts if places else {})}
         values = {name: _plain(value) for name, value in fields.items()}
-        where = [ImageRow.id == before.id]
+        where = [ImageRow.id == before.id, _PRESENT]
         if places or "disk_format" in values or "container_format" in values:
             where.append(ImageRow.status == before.status.value)
         written: int = (
@@ -227,7 +227,7 @@ class ImageRepository:
     def _stamp(self, image_id: str) -> None:
         written: int = (
             ImageRow.update(updated_at_us=now_us())
-            .where(ImageRow.id == image_id)
+            .where(ImageRow.id == image_id, _PRESENT)
             .execute(self._engine.peewee)
         )
         if not written:

@@ -91,7 +91,10 @@ class MemberRepository:
             raise MemberNotFound(image_id, member_id)
 
     def _check_room(self, image_id: str, quota: int) -> None:
-        if not self._engine.rows("SELECT 1 FROM images WHERE id = ?", (image_id,)):
+        if not self._engine.rows(
+            "SELECT 1 FROM images WHERE id = ? AND status <> 'pending_delete'",
+            (image_id,),
+        ):
             raise ImageNotFound(image_id)
         count = len(self.list(image_id)) + 1
         if 0 <= quota < count:

@@ -179,13 +179,15 @@ class CondemnedRow(Model):
     Written in the transaction that removes the location, deleted when the store has
     removed the object, so a store that is down never blocks a DELETE (ruling S-10).
     ``worker`` is who removes bytes of an image that lives, so that nobody writes to
-    the same place meanwhile.
+    the same place meanwhile.  Bytes that are ``kept`` wait for the scrubber
+    (``delayed_delete``).
     """
 
     image_id = CharField(max_length=36)
     url = TextField()
     store = CharField(max_length=255, null=True)
     since_us = BigIntegerField()
+    kept = BooleanField(default=False)
     worker = CharField(max_length=255, null=True)
     claimed_at_us = BigIntegerField(null=True)
 
@@ -193,6 +195,36 @@ class CondemnedRow(Model):
         """A short list that is read as a whole."""
 
         table_name = "condemned_locations"
+
+
+class PendingDeleteRow(Model):
+    """An image that is deleted for everybody, and kept until the scrubber comes.
+
+    Its other rows stay as they were, so that it can be restored, to the ``status``
+    that it had.
+    """
+
+    image_id = CharField(max_length=36, primary_key=True)
+    status = CharField(max_length=16)
+    deleted_at_us = BigIntegerField(index=True)
+
+    class Meta:
+        """Found by id, and by age."""
+
+        table_name = "pending_deletes"
+
+
+class LeaseRow(Model):
+    """Work that one process does for all, and which process that is."""
+
+    name = CharField(max_length=64, primary_key=True)
+    worker = CharField(max_length=255)
+    beat_at_us = BigIntegerField()
+
+    class Meta:
+        """A few rows."""
+
+        table_name = "leases"
 
 
 class UploadRow(Model):
@@ -293,6 +325,8 @@ TABLES: tuple[type[Model], ...] = (
     MemberRow,
     LocationRow,
     CondemnedRow,
+    PendingDeleteRow,
+    LeaseRow,
     UploadRow,
     StagedPartRow,
     CachedImageRow,

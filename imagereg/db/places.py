@@ -38,8 +38,12 @@ def is_being_cleared(engine: Engine, image_id: str) -> bool:
     return bool(engine.rows(sql, (image_id,)))
 
 
-def write_places(engine: Engine, before: Image, places: PlaceChanges) -> None:
+def write_places(
+    engine: Engine, before: Image, places: PlaceChanges, *, kept: bool = False
+) -> None:
     """Change the locations of an image, if they are those of ``before``.
+
+    The bytes of those that go are ``kept`` for the scrubber, or condemned at once.
 
     Raises:
         StaleImage: somebody else changed them.
@@ -51,7 +55,7 @@ def write_places(engine: Engine, before: Image, places: PlaceChanges) -> None:
         raise StaleImage(f"image {before.id} was changed by somebody else")
     for place in (*places.removed, *places.superseded):
         engine.delete(LocationRow, LocationRow.id == place.id)
-    condemn(engine, before.id, places.removed)
+    condemn(engine, before.id, places.removed, kept=kept)
     for place in places.edited:
         LocationRow.update(metadata=orjson.dumps(place.metadata).decode()).where(
             LocationRow.id == place.id
@@ -60,7 +64,9 @@ def write_places(engine: Engine, before: Image, places: PlaceChanges) -> None:
         add_place(engine, before.id, place)
 
 
-def condemn(engine: Engine, image_id: str, places: Iterable[Location]) -> None:
+def condemn(
+    engine: Engine, image_id: str, places: Iterable[Location], *, kept: bool = False
+) -> None:
     """Enter bytes whose location is gone in the list that stores work off.
 
     Bytes that another location still refers to stay.
@@ -68,5 +74,9 @@ def condemn(engine: Engine, image_id: str, places: Iterable[Location]) -> None:
     for place in places:
         if not engine.rows("SELECT 1 FROM image_locations WHERE url = ?", (place.url,)):
             CondemnedRow.insert(
-                image_id=image_id, url=place.url, store=place.store, since_us=now_us()
+                image_id=image_id,
+                url=place.url,
+                store=place.store,
+                since_us=now_us(),
+                kept=kept,
             ).execute(engine.peewee)

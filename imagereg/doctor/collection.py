@@ -116,7 +116,8 @@ class Collection:
     def _condemned(self, wanted: Wanted) -> Iterator[Finding]:
         settled_us = now_us() - int(wanted.settled_s * 1_000_000)
         for each in self.deletions.condemned():
-            if each.since_us > settled_us or not wanted.has(each.location.store):
+            is_due = each.since_us <= settled_us and not each.kept
+            if not is_due or not wanted.has(each.location.store):
                 continue
             finding = Finding(
                 Kind.CONDEMNED, each.location.store, each.image_id, each.location.url

@@ -51,7 +51,8 @@ class Removal:
     def remove(self, image_id: str, location: Location) -> bool:
         """Remove the bytes at one condemned location; return whether they are gone.
 
-        A failure is logged, and the entry kept.
+        A failure is logged, and the entry kept.  Bytes that wait for the scrubber
+        are left to it.
         """
         return self._try(image_id, location) is _Outcome.GONE
 
@@ -64,11 +65,14 @@ class Removal:
     def sweep(self) -> int:
         """Try again whatever could not be removed before; say how much is left.
 
-        Of a store that cannot be reached, one object is tried and no more.
+        Of a store that cannot be reached, one object is tried and no more.  Bytes
+        that wait for the scrubber are not counted.
         """
         down: set[str | None] = set()
         left = 0
         for each in self._deletions.condemned():
+            if each.kept:
+                continue
             self._unclaim(each)
             if each.location.store in down:
                 left += 1

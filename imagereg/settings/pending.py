@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 from imagereg.settings.load import Settings
 
-_SCRUBBER = "there is no scrubber yet"
 _LOGS = "logs are plain lines on standard error, or in log_file"
 _POOL = "SQLite needs no pool"
 _IMPORT = "there is no import yet"
@@ -24,11 +23,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
     {
         (section, option): reason
         for section, reason, options in (
-            (
-                "DEFAULT",
-                _SCRUBBER,
-                "scrub_time scrub_pool_size wakeup_time daemon restore",
-            ),
             (
                 "DEFAULT",
                 _LOGS,
@@ -98,13 +92,3 @@ def pending(settings: Settings) -> tuple[str, ...]:
         for (section, option), reason in PENDING.items()
         if (section, option) in settings.origins
     )
-
-
-def refusals(settings: Settings) -> tuple[str, ...]:
-    """Return a fault for each option whose absence would lose data."""
-    if settings.default.delayed_delete:
-        return (
-            "[DEFAULT] delayed_delete: images would be deleted at once, because "
-            f"{_SCRUBBER}",
-        )
-    return ()

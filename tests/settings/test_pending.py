@@ -4,17 +4,14 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 import imagereg
 from imagereg.settings import SECTIONS, load_settings
-from imagereg.settings.pending import PENDING, pending, refusals
+from imagereg.settings.pending import PENDING, pending
 
 #: Options that act through another name, or while the settings are worked out.
 WORKED_OUT = {
     ("DEFAULT", "use_keystone_limits"),
     ("DEFAULT", "log_dir"),
-    ("DEFAULT", "delayed_delete"),
     ("DEFAULT", "node_staging_uri"),
     ("glance_store", "default_backend"),
     ("paste_deploy", "caching"),
@@ -27,7 +24,6 @@ WORKED_OUT = {
 AMBIGUOUS = {
     "backends",
     "cafile",
-    "daemon",
     "image_cache_dir",
     "interface",
     "metrics",
@@ -70,13 +66,3 @@ def test_an_option_without_effect_is_told(tmp_path: Path) -> None:
     assert told == (
         "[imagereg] metrics: has no effect in this version: there are no metrics yet",
     )
-
-
-@pytest.mark.parametrize(("value", "refused"), [("true", True), ("false", False)])
-def test_an_option_whose_absence_would_lose_data_is_refused(
-    tmp_path: Path, value: str, refused: bool
-) -> None:
-    conf = tmp_path / "a.conf"
-    conf.write_text(f"[DEFAULT]\ndelayed_delete = {value}\n")
-
-    assert bool(refusals(load_settings([conf], environ={}))) is refused
