@@ -7,9 +7,7 @@ from types import FrameType
 
 import click
 
-from imagereg.errors import ConfigurationError
 from imagereg.settings import load_settings
-from imagereg.settings.pending import refusals
 
 
 @click.command()
@@ -36,9 +34,6 @@ def worker(config_files: tuple[Path, ...], grace_s: int) -> None:
     stores.  `[imagereg] run_jobs = false` leaves all such work to them.
     """
     settings = load_settings(config_files)
-    faults = refusals(settings)
-    if faults:
-        raise ConfigurationError(faults)
     # Imported here, so that a faulty configuration is told without loading it all.
     from imagereg.app import create_app
     from imagereg.telemetry import configure_logging
