@@ -110,9 +110,20 @@ class Upload:
         """Return the image to go on with."""
         found = self._records.candidates(wanted, self._file.path.name, self._file.size)
         for image, created in found:
-            if created or wanted.image_id is not None or self._is_ours(image):
+            if created:
+                self._check_ranges(str(image["id"]))
+                return image
+            if wanted.image_id is not None or self._is_ours(image):
                 return image
         raise RegistryRefused(409, "every id for this upload is taken; use --new")
+
+    def _check_ranges(self, image_id: str) -> None:
+        """Take back the new record if the registry cannot take the data."""
+        try:
+            self._staged(image_id)
+        except RegistryRefused:
+            self._session.once("DELETE", f"/v2/images/{image_id}")
+            raise
 
     def _is_ours(self, image: Record) -> bool:
         """Return whether an earlier call has left this image for us."""

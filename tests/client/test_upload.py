@@ -433,6 +433,7 @@ def test_a_registry_without_staging_is_recognised(serve: Serve, path: Path) -> N
 
     assert ended.status == 1
     assert "takes no ranges" in ended.errors
+    assert server.client().get("/v2/images").json()["images"] == []
 
 
 def test_a_limit_ends_the_upload_at_once(serve: Serve, path: Path) -> None:

@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagereg.errors import ImageRegError, MultipleRanges, RangeNotSatisfiable
-from imagereg.images.ranges import parse_content_range, parse_range
+from imagereg.errors import ImageRegError, Invalid, MultipleRanges, RangeNotSatisfiable
+from imagereg.images.ranges import (
+    StagedRange,
+    parse_content_range,
+    parse_range,
+    parse_staged_range,
+)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +128,29 @@ def test_no_header_breaks_the_parsers(header: str, size: int) -> None:
             continue
 
         assert 0 <= found.start < found.stop <= size
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("bytes 0-0/1", StagedRange(0, 1, 1)),
+        (" bytes 2-4/9 ", StagedRange(2, 5, 9)),
+        ("bytes 2-4/*", StagedRange(2, 5, None)),
+    ],
+)
+def test_ranges_of_uploads(header: str, wanted: StagedRange) -> None:
+    assert parse_staged_range(header) == wanted
+
+
+HEADERS = st.text() | st.from_regex(r"bytes [0-9]*-[0-9]*/([0-9]*|\*)", fullmatch=True)
+
+
+@given(HEADERS)
+def test_any_text_is_a_range_of_an_upload_or_refused(header: str) -> None:
+    try:
+        found = parse_staged_range(header)
+    except Invalid:
+        return
+
+    assert 0 <= found.start < found.stop
+    assert found.total is None or found.stop <= found.total

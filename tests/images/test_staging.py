@@ -302,7 +302,59 @@ def test_data_that_were_discarded_while_more_came_are_not_kept(
     assert registry.everything().rows["staged_parts"] == []
 
 
+def test_an_image_that_is_not_there_takes_nothing(staged: StagedData) -> None:
+    with pytest.raises(Gone):
+        staged.keep("absent", [b"bytes"])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_who_takes_in_a_part_says_that_it_lives_and_learns_what_it_is_for(
+    staged: StagedData,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: bool,
+) -> None:
+    monkeypatch.setattr("imagereg.images.staged.BEAT_S", -1.0)
+    beats = []
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(3):
+            beats.append(staged.rows.under_way()[0].beat_at_us)
+            yield b"x"
+            if not wanted:
+                staged.discard(image_id)
+
+    if wanted:
+        staged.keep(image_id, chunks())
+    else:
+        with pytest.raises(Gone):
+            staged.keep(image_id, chunks())
+
+    assert beats == sorted(set(beats))
+    assert len(beats) == (3 if wanted else 1)
+
+
 # Ranges
+
+
+def test_an_image_has_a_limited_number_of_parts(
+    registry: LocalRegistry, image_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagereg.db.staged.MAX_PARTS", 2)
+    stage(registry, image_id, b"a", "bytes 0-0/4")
+    stage(registry, image_id, b"b", "bytes 1-1/4")
+
+    assert stage(registry, image_id, b"c", "bytes 2-2/4").status == 413
+    assert stage(registry, image_id, b"b", "bytes 1-1/4").status == 204
+
+
+def test_a_total_that_is_less_than_what_is_there_is_refused(
+    registry: LocalRegistry, image_id: str
+) -> None:
+    stage(registry, image_id, b"cd", "bytes 2-3/*")
+
+    assert stage(registry, image_id, b"a", "bytes 0-0/3").status == 409
+    assert stage(registry, image_id, b"ab", "bytes 0-1/4").status == 204
 
 
 def test_ranges_come_in_any_order(
