@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from imagereg.api.routes import ROUTES
 from imagereg.policy.actions import DEFAULTS
 from imagereg.policy.rules import load_rule_set
 from imagereg.settings import load_settings
-from tests.server import Server
+from tests.server import PROGRAM, Server
 
 TOP = Path(__file__).parent.parent
 README = (TOP / "README.md").read_text()
@@ -118,6 +119,17 @@ def test_the_curl_example_runs_as_written(
     run(script, server, tmp_path)
 
 
+def test_the_upload_example_runs_as_written(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = serve({"paste_deploy": {"flavor": None}})
+    script = next(b for b in blocks("Configuration", "sh") if "imagereg upload" in b)
+
+    image_id = run(script, server, tmp_path).strip()
+
+    assert server.client().show(image_id)["status"] == "active"
+
+
 def test_the_first_rules_have_the_effect_that_is_told(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
@@ -157,6 +169,7 @@ def run(script: str, server: Server, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}"},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.removesuffix("\x1e")

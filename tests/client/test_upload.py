@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from tests.conftest import Serve
+from tests.registry import SEVERAL_STORES
 from tests.server import PROGRAM, Server, eventually, free_port
-from tests.wire import as_
+from tests.wire import ADMIN, as_
 
 MIB = 1024 * 1024
 
@@ -213,7 +215,143 @@ def test_an_image_that_is_there_takes_the_data(server: Server, upload: Upload) -
     forget(server, ended)
 
 
+# Until it is an image
+
+
+def test_a_file_becomes_an_image_with_its_bytes(server: Server, upload: Upload) -> None:
+    first, again = upload("--parallel", "2"), upload()
+
+    image_id = first.shown.strip()
+    assert (first.status, again.status) == (0, 0), (first, again)
+    assert again.shown == first.shown
+    assert "has the bytes of the file" in first.errors
+    assert server.client().show(image_id)["status"] == "active"
+    assert server.client().download(image_id).body == DATA
+    assert staged_files(server, image_id) == []
+    forget(server, first)
+
+
+def test_a_changed_file_becomes_another_image(server: Server, upload: Upload) -> None:
+    upload.path.write_bytes(b"small")
+    first = upload()
+    upload.path.write_bytes(b"SMALL")
+
+    second = upload()
+
+    assert (first.status, second.status) == (0, 0), (first, second)
+    assert first.shown != second.shown
+    assert server.client().download(second.shown.strip()).body == b"SMALL"
+    for each in (first, second):
+        forget(server, each)
+
+
+def test_an_import_that_fails_is_told_and_may_be_repeated(
+    server: Server, upload: Upload
+) -> None:
+    options = ("--disk-format", "qcow2", "--name", "no qcow2")
+    before = set(staged_files(server))
+
+    ended = [upload(*options) for _ in range(2)]
+
+    assert [each.status for each in ended] == [5, 5], ended
+    assert "the import failed" in ended[0].errors
+    images = server.client().get("/v2/images?name=no%20qcow2").json()["images"]
+    assert [image["status"] for image in images] == ["queued"]
+    assert set(staged_files(server)) == before
+
+
+def test_an_image_with_other_bytes_is_told_from_the_file(
+    server: Server, upload: Upload
+) -> None:
+    image_id = server.client().create()["id"]
+    server.client().upload(image_id, b"SMALL")
+
+    ended = []
+    for data in (b"small", b"smaller", b"SMALL"):
+        upload.path.write_bytes(data)
+        ended.append(upload("--image", image_id))
+
+    assert [each.status for each in ended] == [6, 6, 0], ended
+    assert "another sha512" in ended[0].errors
+    assert "another size" in ended[1].errors
+    forget(server, ended[2])
+
+
+def test_the_stores_of_the_image_can_be_chosen(serve: Serve, path: Path) -> None:
+    server = serve(SEVERAL_STORES)
+
+    ended = Upload(path, server.base)("--store", "cheap", "--store", "fast")
+
+    assert ended.status == 0, ended
+    image = server.client().show(ended.shown.strip())
+    assert set(image["stores"].split(",")) == {"cheap", "fast"}
+
+
+def test_users_of_http_basic_come_from_the_environment(
+    serve: Serve, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = Path(path.parent / "htpasswd")
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    users.write_text(f"alice:{hashed}\n")
+    users.chmod(0o600)
+    server = serve(
+        {
+            "paste_deploy": {"flavor": "http_basic"},
+            "oslo_middleware": {"http_basic_auth_user_file": str(users)},
+        }
+    )
+    path.write_bytes(b"small")
+    monkeypatch.setenv("OS_AUTH_TYPE", "http_basic")
+    monkeypatch.setenv("OS_USERNAME", "alice")
+    monkeypatch.setenv("OS_PASSWORD", "secret")
+    upload = Upload(path, server.base, ())
+
+    assert upload().status == 0
+    monkeypatch.setenv("OS_PASSWORD", "wrong")
+    refused = upload("--new")
+    assert (refused.status, "401" in refused.errors) == (1, True), refused
+
+
 # What breaks
+
+
+def test_a_command_killed_while_it_waits_finds_the_image_made(
+    serve: Serve, path: Path
+) -> None:
+    server = serve()
+    upload = Upload(path, server.base)
+    process = upload.begin()
+    assert eventually(lambda: "api_image_import" in task_types(server), 60)
+    process.kill()
+    process.communicate()
+
+    ended = upload()
+
+    assert ended.status == 0, ended
+    assert server.client().download(ended.shown.strip()).body == DATA
+    assert task_types(server) == ["api_image_import"]
+
+
+def test_a_server_killed_while_it_imports_makes_the_image_after_all(
+    serve: Serve, path: Path
+) -> None:
+    server = serve()
+    process = Upload(path, server.base).begin()
+    assert eventually(lambda: "api_image_import" in task_types(server), 60)
+    server.kill9()
+    server.start()
+
+    shown, errors = process.communicate(timeout=120)
+
+    assert process.returncode == 0, errors
+    assert server.client().download(shown.strip()).body == DATA
+    assert staged_files(server) == []
+
+
+def task_types(server: Server) -> list[object]:
+    """Return the types of all tasks."""
+    tasks = server.client(ADMIN).get("/v2/tasks").json()["tasks"]
+    return [task["type"] for task in tasks]
 
 
 @pytest.mark.parametrize("parallel", ["1", "4"])

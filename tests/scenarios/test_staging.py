@@ -286,6 +286,28 @@ def under_way(folder: Path) -> int:
     return int(count)
 
 
+def test_what_is_not_complete_is_not_imported(server: Server) -> None:
+    client = server.client()
+    image_id = client.create()["id"]
+    path = f"/v2/images/{image_id}"
+    wanted = {"method": {"name": "glance-direct"}}
+    *most, last = ranges()
+    for part in most:
+        put(client, image_id, *part)
+
+    early = client.request("POST", f"{path}/import", document=wanted)
+    put(client, image_id, *last)
+    accepted = client.request("POST", f"{path}/import", document=wanted)
+
+    assert (early.status, accepted.status) == (409, 202)
+    assert eventually(lambda: client.show(image_id)["status"] == "active")
+    assert client.download(image_id).body == DATA
+    assert eventually(lambda: not list(staging_dir(server).glob(f"{image_id}.*")))
+    assert told(client, image_id) == []
+    assert put(client, image_id, 0, PART).status == 409
+    assert client.request("DELETE", path).status == 204
+
+
 def test_memory_does_not_depend_on_the_size_of_a_part(serve: Serve) -> None:
     server = serve()
     client = server.client()
