@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from configparser import ConfigParser
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.stores.s3_proxy import Fault, Proxy, s3_proxy
 from tests.wire import ADMIN, Client, End, head, raw
 
 MiB = 1024 * 1024
+CONF = Path(__file__).parent.parent / "conf"
 DATA = random.Random(3).randbytes(13 * MiB + 1)
 
 
@@ -305,6 +308,36 @@ def test_an_image_goes_to_the_store_that_is_named(
         "s3_store_large_object_chunk_size": 5 * MiB,
         "s3_store_thread_pools": 10,
     }
+
+
+def test_the_sample_configuration_works(serve: Serve, driver: S3Driver) -> None:
+    sample = ConfigParser()
+    sample.read(CONF / "imagereg-s3.conf")
+    config: dict[str, dict[str, object]] = {"DEFAULT": dict(sample.defaults())}
+    options = driver._options
+    ours = {
+        "s3_store_host": f"http://{options.host}",
+        "s3_store_bucket": options.bucket,
+        "s3_store_access_key": options.access_key,
+        "s3_store_secret_key": options.secret_key,
+    }
+    own = {key: value for key, value in sample["cheap"].items() if key in ours}
+    readme = (CONF.parent / "README.md").read_text()
+
+    none = dict.fromkeys(("stores", "default_store", "filesystem_store_datadir"))
+    for name in sample.sections():
+        own_keys = set(sample[name]) - set(sample.defaults())
+        config[name] = {key: sample[name][key] for key in own_keys}
+    config["glance_store"] |= none
+    config["cheap"] |= ours
+    client = serve(config).client(ADMIN)
+    image_id = str(client.create()["id"])
+    sent = client.upload(image_id, b"bytes")
+
+    assert sent.status == 204
+    assert objects(driver) == [image_id]
+    assert own.keys() == ours.keys()
+    assert all(f"{key} = {value}\n" in readme for key, value in own.items())
 
 
 def test_each_process_has_connections_of_its_own(

@@ -52,13 +52,13 @@ class PartPlan:
         first_bytes: what fits into one request is sent in one.
         part_bytes: the length of the parts otherwise.
         grows: nobody knows how many there will be.
-        senders: how many are under way at a time, beside the one that fills.
+        threads: how many may be under way at a time, beside the one that fills.
     """
 
     first_bytes: int
     part_bytes: int
     grows: bool
-    senders: int
+    threads: int
 
     @classmethod
     def of(cls, options: S3Options, announced_bytes: int) -> Self:
@@ -67,14 +67,18 @@ class PartPlan:
         first = part
         if 0 < announced_bytes < options.single_bytes:
             first = max(part, min(options.single_bytes, IN_FLIGHT_BYTES))
-        in_flight = max(2, min(options.threads + 1, IN_FLIGHT_BYTES // part))
-        return cls(first, part, not announced_bytes, in_flight - 1)
+        return cls(first, part, not announced_bytes, options.threads)
 
     def bytes_of(self, number: int) -> int:
         """Return the length of a part; the first one has number 1."""
         if not self.grows:
             return self.part_bytes
         return self.part_bytes << ((number - 1) // GROWTH_PARTS)
+
+    def senders_at(self, number: int) -> int:
+        """Return how many parts may be under way, beside the one of this number."""
+        fitting = IN_FLIGHT_BYTES // self.bytes_of(number) - 1
+        return max(1, min(self.threads, fitting))
 
 
 class Part:
@@ -218,7 +222,7 @@ class S3Writer:
         if self._parts is None:
             upload = self._into_bucket("create_multipart_upload", Key=self._key)
             self._parts = _Parts(
-                self._client, self._key, upload["UploadId"], self._plan.senders
+                self._client, self._key, upload["UploadId"], self._plan
             )
         self._sent_bytes += len(self._part)
         self._parts.send(self._part)
@@ -303,14 +307,15 @@ class _Parts:
     """
 
     def __init__(
-        self, client: S3Client, key: str, upload_id: str, senders: int
+        self, client: S3Client, key: str, upload_id: str, plan: PartPlan
     ) -> None:
         self.upload_id = upload_id
         self.next = 1
         self._client = client
         self._key = key
-        self._senders = senders
-        self._pool = ThreadPoolExecutor(senders, thread_name_prefix="s3-part")
+        self._plan = plan
+        most = plan.senders_at(1)
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix="s3-part")
         self._pending: set[Future[dict[str, Any]]] = set()
         self._done: list[dict[str, Any]] = []
         self._sent_at_s = time.monotonic()
@@ -324,7 +329,7 @@ class _Parts:
         if self.next > MAX_PARTS:
             raise StoreFull("the store takes no images of this size")
         self._sent_at_s = now
-        while len(self._pending) >= self._senders:
+        while len(self._pending) >= self._plan.senders_at(self.next):
             self._collect()
         self._pending.add(self._pool.submit(self._send, self.next, part))
         self.next += 1

@@ -270,7 +270,7 @@ def test_parts_are_as_long_as_they_must(
     plan = PartPlan.of(OPTIONS, announced)
 
     assert (plan.first_bytes, plan.part_bytes) == (first * MiB, part * MiB)
-    assert plan.senders == senders
+    assert plan.senders_at(1) == senders
 
 
 @pytest.mark.parametrize("announced", [GiB, 97 * GiB + 1, 1024 * GiB, 5000 * GiB])
@@ -286,11 +286,12 @@ def test_an_image_of_unknown_length_may_reach_a_tebibyte() -> None:
     assert lengths[0] == lengths[1599] == 10 * MiB
     assert lengths[1600] == 20 * MiB
     assert sum(lengths) > 1024 * GiB
+    assert [plan.senders_at(number) for number in (1, 1601, 3201)] == [3, 1, 1]
 
 
 def test_few_threads_mean_few_parts() -> None:
-    assert PartPlan.of(replace(OPTIONS, threads=1), 0).senders == 1
-    assert PartPlan.of(replace(OPTIONS, threads=2), 0).senders == 2
+    assert PartPlan.of(replace(OPTIONS, threads=1), 0).senders_at(1) == 1
+    assert PartPlan.of(replace(OPTIONS, threads=2), 0).senders_at(1) == 2
 
 
 def part_of(*chunks: bytes) -> Part:
