@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
+    IPv4Network,
     IPv6Address,
     IPv6Network,
     ip_address,
@@ -46,6 +47,9 @@ _PRIVATE = tuple(
     for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 )
 _METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("168.63.129.16")})
+#: Set aside for protocols; one cloud keeps its metadata here, at 192.0.0.192, and not
+#: every version of `ipaddress` takes these for what they are.
+_ASSIGNED = IPv4Network("192.0.0.0/24")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 _LABEL = re.compile(r"[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?")
@@ -174,7 +178,9 @@ def is_reachable(address: Address) -> bool:
 
 
 def _is_allowed(address: Address) -> bool:
-    if address in _METADATA or address.is_multicast or address.is_reserved:
+    if address in _METADATA or address in _ASSIGNED:
+        return False
+    if address.is_multicast or address.is_reserved:
         return False
     if address.is_loopback or address.is_link_local or address.is_unspecified:
         return False
