@@ -25,6 +25,7 @@ AMBIGUOUS = {
     "backends",
     "cafile",
     "image_cache_dir",
+    "insecure",
     "interface",
     "metrics",
     "password",
