@@ -122,7 +122,7 @@ class Collection:
             finding = Finding(
                 Kind.CONDEMNED, each.location.store, each.image_id, each.location.url
             )
-            remove = partial(self.removal.remove, each.image_id, each.location)
+            remove = partial(self.removal.retry, each)
             yield _mended(finding, remove) if wanted.fix else finding
 
     def _store(self, store: Store, wanted: Wanted) -> Iterator[Finding]:

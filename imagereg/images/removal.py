@@ -62,6 +62,11 @@ class Removal:
             if each.image_id == image_id and each.worker is None:
                 self._try(image_id, each.location)
 
+    def retry(self, each: Condemned) -> bool:
+        """Remove bytes that others may have died over; return whether they are gone."""
+        self._unclaim(each)
+        return self.remove(each.image_id, each.location)
+
     def sweep(self) -> int:
         """Try again whatever could not be removed before; say how much is left.
 

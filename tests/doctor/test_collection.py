@@ -555,3 +555,20 @@ def test_an_orphan_that_cannot_be_removed_now_is_condemned(
 
 def test_every_kind_says_what_it_means() -> None:
     assert MEANINGS.keys() == set(Kind)
+
+
+def test_condemned_bytes_over_which_a_process_died_are_removed(
+    registry: LocalRegistry, doctor: Doctor
+) -> None:
+    image_id = str(registry.admin.create()["id"])
+    path = plant(registry, "cheap", image_id)
+    place = Location(f"file://{path}", store="cheap")
+    engine = registry.registry.engine
+    with engine.transaction():
+        condemn(engine, image_id, [place])
+    assert DeletionRepository(engine).claim(image_id, place.url, DEAD)
+
+    found = doctor.gc(fix=True)
+
+    assert told(found) == [(Kind.CONDEMNED, "cheap", image_id, True)]
+    assert not path.exists()
