@@ -154,12 +154,12 @@ class Bench:
         sized = self.create()
         chunked = self.create()
         size = self._size_bytes
-        yield self._measure("upload sized", size, lambda: self.upload(sized, None))
-        yield self._measure("upload chunked", size, lambda: self.upload(chunked, MiB))
-        yield self._measure("download", size, lambda: self.download(sized, {}, size))
+        yield self.measure("upload sized", size, lambda: self.upload(sized, None))
+        yield self.measure("upload chunked", size, lambda: self.upload(chunked, MiB))
+        yield self.measure("download", size, lambda: self.download(sized, {}, size))
         half = size // 2
         span = {"Range": f"bytes={half // 2}-{half // 2 + half - 1}"}
-        yield self._measure(
+        yield self.measure(
             "download range", half, lambda: self.download(sized, span, half)
         )
 
@@ -167,7 +167,8 @@ class Bench:
         """Return the id of a new image."""
         return str(self._client.create(name="bench")["id"])
 
-    def _measure(self, name: str, size: int, transfer: Callable[[], None]) -> Measure:
+    def measure(self, name: str, size: int, transfer: Callable[[], None]) -> Measure:
+        """Run one transfer of ``size`` bytes, and return what it came to."""
         self._processes.forget_peak()
         cpu_s = self._processes.cpu_s()
         begun = time.perf_counter()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import (
+    bench_cache,
     bench_lists,
     bench_s3,
     bench_stalled,
@@ -64,6 +65,18 @@ def test_the_benchmark_with_stalled_peers_runs(
     bench_stalled.main(["--peers", "4", "--requests", "10"])
 
     assert "\nstalled " in capsys.readouterr().out
+
+
+def test_the_cache_benchmark_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench_cache.main(["--mib", "4", "--folder", str(tmp_path)])
+
+    printed = capsys.readouterr().out.splitlines()
+    assert [line[:16].strip() for line in printed[1:6]] == [
+        *("file", "past the cache", "miss", "hit", "8 misses"),
+    ]
+    assert printed[6].startswith("CPU of a hit to a file: ")
 
 
 @pytest.mark.long
