@@ -151,11 +151,9 @@ class ImageCache:
     def holds(self, image: Image) -> bool:
         """Return whether there is a verified copy; that does not count as a use."""
         wanted, entry = self._wanted(image), self.books.find(image.id)
-        return (
-            entry is not None
-            and (entry.size, entry.digest) == wanted
-            and self.directory.file(image.id).is_file()
-        )
+        if entry is None or (entry.size, entry.digest) != wanted:
+            return False
+        return self.directory.size(image.id) == entry.size
 
     def remove(self, image_id: str) -> int:
         """Remove an image's copy, and what was begun; return the bytes of the first.

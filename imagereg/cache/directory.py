@@ -12,6 +12,7 @@ Source: contract stores 8.
 
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -111,6 +112,14 @@ class CacheDirectory:
             return os.open(self.file(image_id), _READ)
         except FileNotFoundError:
             return None
+
+    def size(self, image_id: str) -> int | None:
+        """Return how long the finished copy is, or None if there is none."""
+        try:
+            facts = self.file(image_id).lstat()
+        except OSError:
+            return None
+        return facts.st_size if stat.S_ISREG(facts.st_mode) else None
 
     def claim(self, image_id: str, digest: str) -> Claim:
         """Begin a copy of the data with this digest, or join whoever makes one.

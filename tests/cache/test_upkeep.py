@@ -181,6 +181,16 @@ def test_what_is_cached_already_leaves_the_queue(cached: Cached) -> None:
     assert cached.cache.books.held() == before
 
 
+def test_a_copy_that_was_cut_is_fetched_anew(cached: Cached) -> None:
+    (kept,) = fill(cached, 1)
+    os.truncate(cached.path / kept.image.id, SIZE - 1)
+    cached.cache.directory.enqueue(kept.image.id)
+
+    assert cached.upkeep.prefetch() == 1
+    assert cached.read(kept) == kept.data
+    assert kept.remote.opened == [0]
+
+
 def test_what_cannot_be_cached_leaves_the_queue(cached: Cached) -> None:
     gone, queued = cached.image(), str(cached.registry.admin.create()["id"])
     for image_id in (gone.image.id, queued):
