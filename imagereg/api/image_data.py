@@ -12,6 +12,9 @@ from imagereg.images.data import Incoming
 from imagereg.images.ranges import parse_content_range, parse_range
 from imagereg.model import Image
 
+#: ``X-Image-Redirect: allow`` asks for a signed URL of the store instead of data.
+ASK_HEADER = "X-Image-Redirect"
+
 
 def upload(call: Call) -> Response:
     """Take an image's data."""
@@ -28,6 +31,9 @@ def download(call: Call) -> Response:
     tag = _entity_tag(image)
     if tag and _listed(call.request.headers.get("If-None-Match", "")) & {tag, "*"}:
         return Response(status=304, headers={"ETag": tag})
+    elsewhere = _redirected(call)
+    if elsewhere is not None:
+        return elsewhere
     part: list[range] = []
     reader = call.services.downloads.open(
         call.grant,
@@ -59,6 +65,27 @@ def download(call: Call) -> Response:
         response.headers["Content-Range"] = (
             f"bytes {part[0].start}-{part[0].stop - 1}/{size}"
         )
+    return response
+
+
+def _redirected(call: Call) -> Response | None:
+    """Return the answer that sends the client to the store itself, if it may go.
+
+    The URL is signed for GET alone.  The client repeats ``Range`` there.
+    """
+    if call.request.method != "GET":
+        return None
+    is_asked = call.request.headers.get(ASK_HEADER, "").strip().lower() == "allow"
+    downloads = call.services.downloads
+    url = downloads.redirect_url(call.grant, call.body, is_asked=is_asked)
+    if url is None:
+        return None
+    response = Response(status=307)
+    del response.headers["Content-Type"]
+    response.headers["Location"] = url
+    # The URL is a key, so nobody keeps it or passes it on.
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 

@@ -86,6 +86,29 @@ class Downloads:
             return self.sources.open(wanted)
         return self.copies.read_through(image, partial(self.sources.open_from, wanted))
 
+    def redirect_url(
+        self, grant: Grant, prefer: Sequence[str] = (), *, is_asked: bool
+    ) -> str | None:
+        """Return the URL in a store from which the caller reads the data, or None.
+
+        The URL is signed and good for a short time; it must not be logged.
+
+        Args:
+            grant: to download the image.
+            prefer: ids of stores to try first.
+            is_asked: the caller wants to be redirected.
+
+        Raises:
+            Forbidden: the image is deactivated and the caller no administrator.
+        """
+        self.check_in_use(grant)
+        known = all(self.several_stores and s in self.sources.stores for s in prefer)
+        if grant.image.status == Status.QUEUED or not known:
+            # `open` says what is wrong, unless a copy makes it void.
+            return None
+        wanted = Wanted(grant.image, prefer=prefer)
+        return self.sources.redirect_url(wanted, is_asked=is_asked)
+
     def check_in_use(self, grant: Grant) -> None:
         """Refuse the data of an image that was taken out of use.
 

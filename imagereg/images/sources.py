@@ -84,6 +84,23 @@ class Sources:
             raise failure
         return None
 
+    def redirect_url(self, wanted: Wanted, *, is_asked: bool) -> str | None:
+        """Return a signed URL of the location that `open` would read, if it has one.
+
+        It is a key to the data: for those to whom they were granted, and no log.
+        """
+        image = wanted.image
+        for location in self._best_first(wanted):
+            try:
+                store = self.stores.find_for(location)
+                url = store.redirect_url(location, is_asked=is_asked)
+                if url is None or store.size(location) == image.size:
+                    return url
+            except (BlobNotFound, StoreUnavailable) as error:
+                # Whoever was sent there could not go on to the next one.
+                log.warning("image %s: no redirect to a location: %s", image.id, error)
+        return None
+
     def read(self, image: Image, offset: int) -> BlobReader | None:
         """Open all of an image's data that follow an offset."""
         return self.open_from(Wanted(image), offset)

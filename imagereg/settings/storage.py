@@ -173,6 +173,19 @@ class S3StoreSettings(Table):
     s3_store_response_checksum_validation: str = option(
         _CHECKSUMS, "when_required", "When checksums of answers are verified."
     )
+    redirect_downloads: str = option(
+        choice("never", "asked", "always"),
+        "asked",
+        "Whether clients that may download an image are sent to a signed URL of the"
+        " service: never, where they ask for it by X-Image-Redirect: allow, or always."
+        "  Clients repeat their headers there; many send their token along.",
+    )
+    redirect_expires: int = option(
+        integer(1, 7 * 24 * 3600),
+        300,
+        "How long after the answer a download may begin at such a URL.",
+        unit="seconds",
+    )
 
 
 @dataclass(frozen=True)

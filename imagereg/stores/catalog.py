@@ -6,7 +6,7 @@ A new driver is one module, one line in `_OPENERS` and one class in
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Self
 
@@ -209,6 +209,12 @@ def _open(
         properties=properties,
         writable=writable,
     )
+    if isinstance(wanted.options, S3StoreSettings):
+        traits = replace(
+            traits,
+            redirects=wanted.options.redirect_downloads,
+            redirect_expires_s=wanted.options.redirect_expires,
+        )
     return Store(wanted.id, driver, traits, lanes)
 
 

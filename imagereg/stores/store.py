@@ -63,6 +63,8 @@ class StoreTraits:
         weight: stores of higher weight are read first.
         properties: what ``/v2/info/stores/detail`` tells an administrator.
         writable: False for a store that takes no uploads.
+        redirects: ``never``, ``asked`` or ``always``: whom to send to a signed URL.
+        redirect_expires_s: how long such a URL is good.
     """
 
     type: str
@@ -70,6 +72,8 @@ class StoreTraits:
     description: str | None = None
     properties: Mapping[str, object] = field(default_factory=dict)
     writable: bool = True
+    redirects: str = "never"
+    redirect_expires_s: int = 300
 
 
 class Store:
@@ -92,6 +96,7 @@ class Store:
         self.description = traits.description
         self.properties = traits.properties
         self.writable = traits.writable
+        self._traits = traits
         self._driver = driver
         self._lanes = lanes
 
@@ -218,6 +223,17 @@ class Store:
             with suppress(BlobNotFound):
                 return self._driver.canonical(url)
         return url
+
+    def redirect_url(self, location: Location, *, is_asked: bool) -> str | None:
+        """Return the signed URL to send a reader to, or None: it is served from here.
+
+        ``is_asked`` says that the reader wants one.  Never log it, see `signed_url`.
+        """
+        when = self._traits.redirects
+        if when == "always" or (when == "asked" and is_asked):
+            name = location.url.rpartition("/")[2]
+            return self.signed_url(location, self._traits.redirect_expires_s, name)
+        return None
 
     def owns(self, location: Location) -> bool:
         """Return whether the location lies in this store, going by its URL."""

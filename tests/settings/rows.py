@@ -278,6 +278,8 @@ STORES: list[tuple[str, str, object, str, object]] = [
     ("s3", "s3_store_large_object_size", 100, "0", 0),
     ("s3", "s3_store_large_object_chunk_size", 10, "5", 5),
     ("s3", "s3_store_thread_pools", 10, "1", 1),
+    ("s3", "redirect_downloads", "asked", "always", "always"),
+    ("s3", "redirect_expires", 300, "1", 1),
     ("s3", "s3_store_cacert", None, "/c", Path("/c")),
     ("s3", "s3_store_enable_data_integrity_protection", False, "true", True),
     (
