@@ -11,6 +11,7 @@ import bz2
 import errno
 import lzma
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ _XZ_MEMORY_BYTES = 128 * MiB
 #: What is longer than a GiB may have been packed to a thousandth, no further.
 _FREE_BYTES = 1024 * MiB
 _MAX_RATIO = 1000
+
+#: How often somebody may say that the work is no longer wanted, in seconds.
+_LOOK_S = 1.0
 
 _BROKEN = "the compressed data are damaged or cut short"
 
@@ -60,7 +64,12 @@ def compression_of(head: bytes) -> str | None:
     return None
 
 
-def unpack(source: Path, target: Path, max_bytes: int) -> str | None:
+def unpack(
+    source: Path,
+    target: Path,
+    max_bytes: int,
+    look: Callable[[], None] = lambda: None,
+) -> str | None:
     """Write what is packed in ``source`` to ``target``; return how it was packed.
 
     Returns None, and writes nothing, if it is not packed.  The result is durable.
@@ -69,6 +78,7 @@ def unpack(source: Path, target: Path, max_bytes: int) -> str | None:
         source: the file as it came in.
         target: where the result goes.
         max_bytes: the most that the result may have.
+        look: called now and then; what it raises stops the work.
 
     Raises:
         UnsafeContent: damaged, of several files, or packed in an unsupported way.
@@ -76,7 +86,7 @@ def unpack(source: Path, target: Path, max_bytes: int) -> str | None:
         StoreFull: there is no room for it.
     """
     with source.open("rb") as packed:
-        name = compression_of(packed.read(_HEAD_BYTES))
+        name = compression_of(packed.read(HEAD_BYTES))
         if name is None:
             return None
         if name not in _READERS:
@@ -85,11 +95,20 @@ def unpack(source: Path, target: Path, max_bytes: int) -> str | None:
         limit = max(_FREE_BYTES, source.stat().st_size * _MAX_RATIO)
         limit = min(max_bytes, limit)
         try:
-            _write(target, _READERS[name](packed), limit)
+            _write(target, _watched(_READERS[name](packed), look), limit)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
     return name
+
+
+def _watched(pieces: Iterator[bytes], look: Callable[[], None]) -> Iterator[bytes]:
+    looked = time.monotonic()
+    for piece in pieces:
+        yield piece
+        if time.monotonic() - looked > _LOOK_S:
+            look()
+            looked = time.monotonic()
 
 
 def _write(target: Path, pieces: Iterator[bytes], limit: int) -> None:
@@ -219,7 +238,7 @@ _MAGIC = {
     "zstd": (0, b"\x28\xb5\x2f\xfd"),
     "lz4": (0, b"\x04\x22\x4d\x18"),
 }
-_HEAD_BYTES = 16
+HEAD_BYTES = 16
 
 _READERS: dict[str, Callable[[IO[bytes]], Iterator[bytes]]] = {
     "gzip": _gzip,

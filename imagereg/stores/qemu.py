@@ -16,7 +16,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ _DRIVERS: Mapping[str, str] = {
 
 #: Answers longer than this are no description of an image.
 _MAX_ANSWER_BYTES = 4 * MiB
+
+#: How often somebody may say that the work is no longer wanted, in seconds.
+_LOOK_S = 1.0
 
 _PROGRAMS = ("qemu-img", "prlimit")
 
@@ -112,11 +116,12 @@ def convert(
     target: Path,
     target_format: str,
     vmdk_types: Sequence[str] = (),
+    look: Callable[[], None] = lambda: None,
 ) -> DiskInfo:
     """Write the disk inside ``source`` to ``target``, which appears when complete.
 
     Both must lie in one file system.  The result is durable.  Returns what the
-    source was.
+    source was.  ``look`` is called now and then; what it raises stops the work.
 
     Raises:
         UnsafeContent: the content is not what it is said to be, or cannot be
@@ -128,7 +133,7 @@ def convert(
     output = driver_of(target_format)
     with _private(source) as room, _answer_file() as answer:
         command = ("convert", "-f", disk.format, "-O", output, _SOURCE, _TARGET)
-        _run(command, room, _bounds_for(disk.virtual_size), answer)
+        _run(command, room, _bounds_for(disk.virtual_size), answer, look)
         result = room / _TARGET
         with result.open("rb") as file:
             os.fsync(file.fileno())
@@ -189,7 +194,11 @@ def _path(program: str) -> str:
 
 
 def _run(
-    arguments: Sequence[str], room: Path, bounds: Bounds, answer: IO[bytes]
+    arguments: Sequence[str],
+    room: Path,
+    bounds: Bounds,
+    answer: IO[bytes],
+    look: Callable[[], None] = lambda: None,
 ) -> None:
     limits = (
         f"--cpu={bounds.cpu_s}",
@@ -218,15 +227,28 @@ def _run(
         except OSError as error:
             message = "qemu-img cannot be run on this machine"
             raise StoreUnavailable(message) from error
-        try:
-            code = process.wait(bounds.wall_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            message = "the content takes too long to read"
-            raise UnsafeContent(message) from None
+        code = _outcome(process, bounds.wall_s, look)
         complaint.seek(0)
         _check(code, complaint.read(_MAX_ANSWER_BYTES))
+
+
+def _outcome(
+    process: "subprocess.Popen[bytes]", wall_s: float, look: Callable[[], None]
+) -> int:
+    """Wait for a program's exit code; whatever else ends the wait ends the program."""
+    end = time.monotonic() + wall_s
+    try:
+        while (left := end - time.monotonic()) > 0:
+            try:
+                return process.wait(min(left, _LOOK_S))
+            except subprocess.TimeoutExpired:
+                look()
+        message = "the content takes too long to read"
+        raise UnsafeContent(message)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _check(code: int, complaint: bytes) -> None:
