@@ -258,6 +258,7 @@ def _declared(settings: Settings) -> DeclaredProperties:
 def _parts(ground: _Ground) -> Parts:
     return Parts(
         settings=ground.settings,
+        gate=ground.gate,
         engine=ground.engine,
         images=ground.images,
         stores=ground.stores,

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from imagereg.access import Gate
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.jobs import JobRepository
@@ -17,6 +18,7 @@ from imagereg.images.staged import StagedData
 from imagereg.jobs.filling import Filling
 from imagereg.jobs.image_import import ImageImport
 from imagereg.jobs.import_request import ImportMethod
+from imagereg.jobs.import_rights import ImportRights
 from imagereg.jobs.location_import import LocationImport
 from imagereg.jobs.plugins import load_plugins
 from imagereg.jobs.runner import Queue, Runner
@@ -40,6 +42,7 @@ class Parts:
     """
 
     settings: Settings
+    gate: Gate
     engine: Engine
     images: ImageRepository
     stores: StoreCatalog
@@ -105,6 +108,7 @@ def _image_import(parts: Parts, jobs: JobRepository, scratch: Scratch) -> ImageI
         staged=parts.staged,
         filling=filling,
         undoing=Undoing(jobs, parts.images, parts.staged, filling),
+        rights=ImportRights(parts.gate, parts.rules.limits),
         scratch=scratch,
         sources=_sources(parts),
         plugins=load_plugins(settings),

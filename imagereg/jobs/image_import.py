@@ -30,6 +30,7 @@ from imagereg.images.staged import Part, StagedData
 from imagereg.jobs.filling import Filled, Filling, differs
 from imagereg.jobs.import_plan import UNDER_WAY, ImportPlan, lists
 from imagereg.jobs.import_request import BEGINS, ImportMethod
+from imagereg.jobs.import_rights import ImportRights
 from imagereg.jobs.plugins import ImportPlugin, ImportWork, PluginResult
 from imagereg.jobs.scratch import Scratch
 from imagereg.jobs.sources import Source
@@ -55,6 +56,7 @@ class ImageImport:
     staged: StagedData
     filling: Filling
     undoing: Undoing
+    rights: ImportRights
     scratch: Scratch
     sources: Mapping[ImportMethod, Source]
     plugins: Sequence[ImportPlugin] = ()
@@ -168,7 +170,7 @@ class ImageImport:
                 image = self._image(job)
                 work = ImportWork(
                     image=image,
-                    roles=plan.roles,
+                    roles=plan.caller.roles,
                     size=self.staged.size(image.id) or 0,
                     open=partial(self.staged.open, image.id),
                     scratch=directory,
@@ -179,11 +181,22 @@ class ImageImport:
         return job
 
     def _settle(self, job: Job, watch: Watch, result: PluginResult, steps: int) -> Job:
-        """Write what a step came to; its data count together with the note of it."""
+        """Write what a step came to; its data count together with the note of it.
+
+        Raises:
+            Forbidden: whoever began the import may not set the properties.
+        """
+        if result.properties:
+            caller = ImportPlan.of(job).caller
+            self.rights.check(caller, self._image(job), result.properties)
+        # Other data have another size, which the first store tells.
+        facts = {} if result.data is None else {"size": None}
         step = ImageStep(
-            (Status.IMPORTING,), facts=result.fields, properties=result.properties
+            (Status.IMPORTING,),
+            facts={**result.fields, **facts},
+            properties=result.properties,
         )
-        notes = {"steps": steps}
+        notes = {"steps": steps, **self._before(job, result)}
         if result.data is None:
             return self.jobs.advance(job, step, notes)
 
@@ -198,6 +211,16 @@ class ImageImport:
         )
         self.staged.replace(job.task.image_id or "", part)
         return self.jobs.renewed(job)
+
+    def _before(self, job: Job, result: PluginResult) -> Mapping[str, object]:
+        """Return what a failure has to restore: what was there before any step."""
+        image, plan = self._image(job), ImportPlan.of(job)
+        fields = {name: getattr(image, name) for name in result.fields}
+        properties = {name: image.properties.get(name) for name in result.properties}
+        return {
+            "old_fields": {**fields, **plan.old_fields},
+            "old_properties": {**properties, **plan.old_properties},
+        }
 
     def _fill(self, job: Job) -> Job:
         """Fill the stores that are left."""

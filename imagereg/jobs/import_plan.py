@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from imagereg.db.jobs import Job
 from imagereg.jobs.import_request import ImportMethod
-from imagereg.model import Image, Status
+from imagereg.jobs.import_rights import caller_of
+from imagereg.model import Caller, Image, Status
 
 #: Properties that tell clients how far the stores are.
 IMPORTING = "os_glance_importing_to_stores"
@@ -26,9 +27,11 @@ class ImportPlan:
         source: where the data lie, as the request says.
         stores: ids of the stores to fill, in order.
         must_succeed: one store that fails undoes the others.
-        roles: those of whoever began it.
+        caller: whoever began it.
         started: the first step was made.
         steps: how many plugins are through.
+        old_fields: core fields that plugins changed, as they were.
+        old_properties: properties likewise; None was not there.
         done: stores that hold the data.
         failed: stores that do not.
         failure: why the import failed; what is left is to clear up.
@@ -36,11 +39,13 @@ class ImportPlan:
 
     method: ImportMethod
     stores: tuple[str, ...]
+    caller: Caller
     source: Mapping[str, object] = field(default_factory=dict)
     must_succeed: bool = True
-    roles: frozenset[str] = frozenset()
     started: bool = False
     steps: int = 0
+    old_fields: Mapping[str, object] = field(default_factory=dict)
+    old_properties: Mapping[str, str | None] = field(default_factory=dict)
     done: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     failure: str = ""
@@ -51,7 +56,7 @@ class ImportPlan:
         values = dict(job.payload)
         for name in ("stores", "done", "failed"):
             values[name] = _names(values.get(name))
-        values["roles"] = frozenset(_names(values.get("roles")))
+        values["caller"] = caller_of(values["caller"])  # type: ignore[arg-type] # likewise
         values["method"] = ImportMethod(str(values["method"]))
         return cls(**values)  # type: ignore[arg-type] # written by `Imports.begin` and by notes
 

@@ -12,6 +12,7 @@ from imagereg.db.tasks import TaskRepository
 from imagereg.errors import Conflict, Invalid, StatusConflict
 from imagereg.images.staged import StagedData
 from imagereg.jobs.import_request import BEGINS, ImportMethod, ImportRequest
+from imagereg.jobs.import_rights import written
 from imagereg.model import Image, Task, TaskType, shown_url
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.url_filter import URLFilter, URLRefused
@@ -63,7 +64,7 @@ class Imports:
             "source": dict(wanted.source),
             "stores": list(targets),
             "must_succeed": wanted.must_succeed,
-            "roles": sorted(grant.caller.roles),
+            "caller": written(grant.caller),
         }
         self.tasks.begin(approved, BEGINS[wanted.method], payload)
         log.info("image %s: task %s began", image.id, approved.task.id)

@@ -101,8 +101,8 @@ class Undoing:
             return ImageStep(
                 (Status.IMPORTING,),
                 Status.QUEUED,
-                facts=NO_DATA,
-                properties=properties,
+                facts={**plan.old_fields, **NO_DATA},
+                properties={**plan.old_properties, **properties},
                 clears=True,
             )
         return ImageStep(UNDER_WAY, properties=properties)

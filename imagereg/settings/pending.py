@@ -72,8 +72,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "policy_default_rule",
             ),
             ("wsgi", "background work has threads of its own", "task_pool_threads"),
-            ("inject_metadata_properties", _IMPORT, "ignore_user_roles inject"),
-            ("image_conversion", _IMPORT, "output_format"),
             ("glance_download_properties", _IMPORT, "extra_properties"),
             ("imagereg", "signatures are not checked yet", "certificates_dir"),
             ("imagereg", "there are no events yet", "event_webhook event_log"),
