@@ -53,8 +53,8 @@ def seed(engine: Engine, images: int) -> None:
         with engine.transaction():
             for table, values in (
                 (ImageRow, rows),
-                (PropertyRow, [p for row in rows for p in _properties(row, images)]),
-                (TagRow, [t for row in rows for t in _tags(row, images)]),
+                (PropertyRow, [p for row in rows for p in properties_of(row, images)]),
+                (TagRow, [t for row in rows for t in tags_of(row, images)]),
                 (MemberRow, [m for row in rows for m in _members(row)]),
             ):
                 for part in range(0, len(values), 1000):
@@ -99,7 +99,8 @@ def _image(chance: random.Random, number: int, images: int) -> dict[str, object]
     }
 
 
-def _properties(row: dict[str, object], images: int) -> Iterator[dict[str, object]]:
+def properties_of(row: dict[str, object], images: int) -> Iterator[dict[str, object]]:
+    """Yield the rows of an image's properties."""
     number = _number(row)
     for each in range(PROPERTIES):
         value = f"value-{(number // PUBLIC_EVERY + each) % 2}"
@@ -114,7 +115,8 @@ def _properties(row: dict[str, object], images: int) -> Iterator[dict[str, objec
         }
 
 
-def _tags(row: dict[str, object], images: int) -> Iterator[dict[str, object]]:
+def tags_of(row: dict[str, object], images: int) -> Iterator[dict[str, object]]:
+    """Yield the rows of an image's tags."""
     number = _number(row)
     tags = ["every", f"half-{number // PUBLIC_EVERY % 2}", f"own-{number}"]
     for tag in tags + ["rare"] * _is_rare(number, images):
