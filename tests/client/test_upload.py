@@ -11,10 +11,11 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import bcrypt
 import pytest
@@ -32,6 +33,9 @@ PARTS = 25
 CALLER = tuple(
     text for name, value in as_().items() for text in ("--header", f"{name}: {value}")
 )
+
+
+Process: TypeAlias = "subprocess.Popen[str]"
 
 
 @dataclass(frozen=True)
@@ -359,20 +363,14 @@ def test_a_killed_command_goes_on_where_it_was(
     serve: Serve, path: Path, parallel: str
 ) -> None:
     server = serve()
-    upload = Upload(path, server.base)
-    process = upload.begin("--no-import", "--parallel", parallel)
-    assert eventually(partial(has_parts, server, 5), 60)
-    process.kill()
-    process.communicate()
-    # What was on its way may still arrive, and is told before it counts.
-    present = stagings(server)
+    with held(server, path, "--parallel", parallel):
+        pass
 
-    ended = upload("--no-import", "--parallel", parallel)
+    ended = Upload(path, server.base)("--no-import", "--parallel", parallel)
 
-    image_id = ended.shown.strip()
     assert ended.status == 0, ended
-    assert staged_bytes(server, image_id) == DATA
-    assert 5 <= present < PARTS
+    assert "bytes are there already" in ended.errors
+    assert staged_bytes(server, ended.shown.strip()) == DATA
     assert stagings(server) <= PARTS + int(parallel)
 
 
@@ -399,15 +397,11 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(
 
 def test_a_command_and_the_server_are_both_killed(serve: Serve, path: Path) -> None:
     server = serve()
-    upload = Upload(path, server.base)
-    process = upload.begin("--no-import", "--parallel", "2")
-    assert eventually(partial(has_parts, server, 6), 60)
-    server.kill9()
-    process.kill()
-    process.communicate()
+    with held(server, path, "--parallel", "2"):
+        server.kill9()
     server.start()
 
-    ended = upload("--no-import")
+    ended = Upload(path, server.base)("--no-import")
 
     assert ended.status == 0, ended
     assert staged_bytes(server, ended.shown.strip()) == DATA
@@ -462,6 +456,46 @@ class Cutter:
         self._listener.close()
 
 
+class Dam(Cutter):
+    """A way to a server that lets some bytes through, and the rest when it opens."""
+
+    def __init__(self, port: int, budget: int) -> None:
+        self._budget = budget
+        self._lock = threading.Lock()
+        self.opened = threading.Event()
+        super().__init__(port, 0)
+
+    def _pass(self, source: socket.socket, sink: socket.socket, left: int) -> None:
+        """Hand on bytes, those towards the server while they are within the budget."""
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if left < 1 << 62:
+                    with self._lock:
+                        self._budget -= len(data)
+                    if self._budget < 0:
+                        self.opened.wait()
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of whatever waits."""
+        self.opened.set()
+        super().close()
+
+
+@contextmanager
+def held(server: Server, path: Path, *options: str) -> Iterator[tuple[Process, Dam]]:
+    """Run an upload that stands still after more than five parts and before the end."""
+    with closing(Dam(server.port, 12 * MIB)) as dam:
+        process = Upload(path, dam.base).begin("--no-import", *options)
+        assert eventually(partial(has_parts, server, 5), 60)
+        yield process, dam
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture
 def cutter(server: Server) -> Iterator[Cutter]:
     with closing(Cutter(server.port, 7)) as made:
@@ -482,15 +516,13 @@ def test_connections_that_break_are_made_anew(
 
 def test_an_interrupted_command_says_how_to_go_on(serve: Serve, path: Path) -> None:
     server = serve()
-    upload = Upload(path, server.base)
-    process = upload.begin("--no-import")
-    assert eventually(partial(has_parts, server, 2), 60)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    with held(server, path) as (process, _):
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
 
     assert process.returncode == 130
     assert "the same command goes on" in errors
-    assert upload("--no-import").status == 0
+    assert Upload(path, server.base)("--no-import").status == 0
 
 
 # What is refused
@@ -501,10 +533,8 @@ def test_a_file_that_changed_is_not_mixed_with_its_past(
 ) -> None:
     server = serve()
     upload = Upload(path, server.base)
-    process = upload.begin("--no-import")
-    assert eventually(partial(has_parts, server, 3), 60)
-    process.kill()
-    process.communicate()
+    with held(server, path):
+        pass
     path.write_bytes(b"X" + DATA[1:])
 
     ended = upload("--no-import")
@@ -516,12 +546,12 @@ def test_a_file_that_changed_is_not_mixed_with_its_past(
 
 def test_a_file_that_changes_under_way_is_told(serve: Serve, path: Path) -> None:
     server = serve()
-    process = Upload(path, server.base).begin("--no-import")
-    assert eventually(partial(has_parts, server, 1), 60)
-    with path.open("r+b") as file:
-        file.seek(len(DATA) - 1)
-        file.write(b"!")
-    process.communicate(timeout=60)
+    with held(server, path) as (process, dam):
+        with path.open("r+b") as file:
+            file.seek(len(DATA) - 1)
+            file.write(b"!")
+        dam.opened.set()
+        process.communicate(timeout=60)
 
     assert process.returncode == 4
 
