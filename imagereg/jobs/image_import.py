@@ -226,9 +226,11 @@ class ImageImport:
         """Fill the stores that are left."""
         plan = ImportPlan.of(job)
         watch = Watch(self.jobs, self.images, job)
-        filled = self.filling.fill(
-            watch, self._image(job), plan.left, inspects=not plan.copies
-        )
+        image = self._image(job)
+        if job.attempts > 1:
+            # What the attempt before was writing when its process died.
+            self.filling.discard(image.id, image.locations, plan.left)
+        filled = self.filling.fill(watch, image, plan.left, inspects=not plan.copies)
         for each in filled:
             job = self._record(job, each)
         return job
