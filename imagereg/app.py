@@ -28,6 +28,7 @@ from imagereg.cache.upkeep import Upkeep
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
+from imagereg.db.inventory import Inventory
 from imagereg.db.leases import LeaseRepository
 from imagereg.db.members import MemberRepository
 from imagereg.db.metadefs import NamespaceRepository
@@ -36,6 +37,8 @@ from imagereg.db.staged import StagedRepository
 from imagereg.db.tasks import TaskRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.db.usage import UsageRepository
+from imagereg.doctor.rounds import Rounds
+from imagereg.doctor.verification import Verification
 from imagereg.errors import ConfigurationError
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
@@ -79,6 +82,7 @@ class Registry:
         app: the WSGI application.
         recovery: clears away what crashed processes left, at start and now and then.
         scrubber: ends delayed deletions, now and then.
+        rounds: reads objects again, slowly, if that is wanted.
         engine: the database; close it before the process forks.
         jobs: works off the queue, once it is started in each process.
         cache: keeps the image cache in order, likewise; None where there is none.
@@ -87,6 +91,7 @@ class Registry:
     app: Flask
     recovery: Recovery
     scrubber: Scrubber
+    rounds: Rounds
     engine: Engine
     jobs: Runner
     cache: Upkeep | None = None
@@ -146,6 +151,19 @@ class _Ground:
     def deletions(self) -> DeletionRepository:
         """What is to be removed, and when."""
         return DeletionRepository(self.engine, self.settings.default.scrub_time)
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        """What reads objects again."""
+        inventory, own = Inventory(self.engine), self.settings.imagereg
+        return Rounds(
+            inventory,
+            Verification(inventory, self.stores, self.removal),
+            LeaseRepository(self.engine, is_scrubber_gone),
+            worker_name,
+            own.verify_rate,
+            own.verify_interval,
+        )
 
     @cached_property
     def scrubber(self) -> Scrubber:
@@ -220,7 +238,8 @@ def create_app(settings: Settings) -> Registry:
     )
     upkeep = ground.cache.upkeep if ground.cache else None
     runner = make_runner(_parts(ground))
-    return Registry(app, recovery, ground.scrubber, ground.engine, runner, upkeep)
+    scrubber, rounds = ground.scrubber, ground.rounds
+    return Registry(app, recovery, scrubber, rounds, ground.engine, runner, upkeep)
 
 
 def _ground(settings: Settings) -> _Ground:

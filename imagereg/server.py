@@ -167,6 +167,7 @@ class _Server(BaseApplication):
     def _post_worker_init(self, worker: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
         self._registry.recovery.start()
         self._registry.scrubber.start(self._settings.default.wakeup_time)
+        self._registry.rounds.start()
         if self._settings.imagereg.run_jobs:
             self._registry.jobs.start()
         if self._registry.cache is not None:

@@ -26,6 +26,7 @@ from imagereg.images.processes import worker_name
 from imagereg.images.recovery import Recovery
 from imagereg.images.removal import Removal
 from imagereg.images.staged import StagedData
+from imagereg.model import format_time
 from imagereg.settings import load_settings
 from imagereg.stores.catalog import StoreCatalog
 
@@ -79,6 +80,9 @@ def _common(command: Callable[P, R]) -> Callable[P, R]:
     is_flag=True,
     help="Record the outcome; drop a faulty copy of an image that has a good one.",
 )
+@click.option(
+    "--status", is_flag=True, help="Read nothing; tell what was verified when."
+)
 def verify(
     config_files: Paths,
     config_dirs: Paths,
@@ -87,6 +91,7 @@ def verify(
     *,
     as_json: bool,
     fix: bool,
+    status: bool,
 ) -> None:
     """Read objects again, and compare sizes and hashes with the rows.
 
@@ -94,6 +99,9 @@ def verify(
     image is never removed, however bad.
     """
     parts = _Parts.open(config_files, config_dirs, store_id)
+    if status:
+        _tell_health(parts.inventory, store_id, as_json=as_json)
+        return
     verification = Verification(parts.inventory, parts.stores, parts.removal)
     findings: list[Finding] = []
     counted = Counter(objects=0, bytes=0)
@@ -210,6 +218,35 @@ def _report(
     if unseen:
         raise SystemExit(NOT_ALL_SEEN)
     if left:
+        raise SystemExit(FOUND)
+
+
+def _tell_health(inventory: Inventory, store_id: str | None, *, as_json: bool) -> None:
+    """Print how far the stores were verified, and exit by what was found then."""
+    stores = [each for each in inventory.health() if store_id in (None, each.store)]
+    rows = [
+        {
+            "store": each.store,
+            "objects": each.objects,
+            "never_verified": each.objects - each.verified,
+            "oldest": None if each.oldest_us is None else format_time(each.oldest_us),
+            "faults": each.faults,
+        }
+        for each in stores
+    ]
+    if as_json:
+        text = orjson.dumps({"stores": rows}, option=orjson.OPT_INDENT_2)
+        click.echo(text.decode())
+    else:
+        table = Table(box=None, pad_edge=False)
+        for head in ("store", "objects", "never verified", "oldest", "faults"):
+            table.add_column(head)
+        for row in rows:
+            table.add_row(
+                *("-" if each is None else str(each) for each in row.values())
+            )
+        Console().print(table)
+    if any(each.faults for each in stores):
         raise SystemExit(FOUND)
 
 

@@ -78,6 +78,23 @@ class Recorded:
         return (*place, self.size, self.checksum, self.os_hash_value)
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How far the objects of one store were verified.
+
+    Attributes:
+        verified: how many were ever found good.
+        oldest_us: when the one was that was found good longest ago.
+        faults: how many were not good the last time somebody looked.
+    """
+
+    store: str | None
+    objects: int
+    verified: int
+    oldest_us: int | None
+    faults: int
+
+
 _RECORDED = (
     "SELECT i.id, l.id, l.url, l.store, i.status, i.size, i.checksum,"
     " i.os_hash_algo, i.os_hash_value,"
@@ -191,6 +208,36 @@ class Inventory:
         found = self._records(f"{_RECORDED} AND l.id = ?", location_id)
         return found[0] if found else None
 
+    def find_due(self, before_us: int) -> Recorded | None:
+        """Return the location that was not looked at for longest, if since then."""
+        found = self._records(
+            f"{_RECORDED} AND COALESCE(l.checked_at_us, 0) < ?"
+            " ORDER BY COALESCE(l.checked_at_us, 0), l.id",
+            before_us,
+            limit=1,
+        )
+        return found[0] if found else None
+
+    def health(self) -> Sequence[Health]:
+        """Return for each store when its objects were last found good."""
+        rows = self._engine.rows(
+            "SELECT l.store, COUNT(*), COUNT(l.verified_at_us),"
+            " MIN(l.verified_at_us), COUNT(l.fault)"
+            " FROM image_locations l JOIN images i ON i.id = l.image_id"
+            " WHERE i.status IN ('active', 'deactivated', 'pending_delete')"
+            " GROUP BY l.store ORDER BY l.store"
+        )
+        return [
+            Health(
+                _text(store),
+                int(str(count)),
+                int(str(verified)),
+                _number(oldest),
+                int(str(faults)),
+            )
+            for store, count, verified, oldest, faults in rows
+        ]
+
     def of_image(self, image_id: str) -> Sequence[Recorded]:
         """Return the locations of one image."""
         return self._records(f"{_RECORDED} AND i.id = ? ORDER BY l.id", image_id)
@@ -277,8 +324,10 @@ class Inventory:
             found.setdefault(str(key), []).append(str(url))
         return found
 
-    def _records(self, sql: str, parameter: int | str) -> list[Recorded]:
-        rows = self._engine.rows(f"{sql} LIMIT {BATCH}", (parameter,))
+    def _records(
+        self, sql: str, parameter: int | str, limit: int = BATCH
+    ) -> list[Recorded]:
+        rows = self._engine.rows(f"{sql} LIMIT {limit}", (parameter,))
         return [_recorded(*row) for row in rows]
 
 

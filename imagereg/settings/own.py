@@ -62,6 +62,16 @@ class Own(Table):
     upload_fsync: bool = option(
         BOOL, True, "Answer an upload only when its data is safe on the disk."
     )
+    verify_rate: int = option(
+        integer(0),
+        0,
+        "How fast objects are read again in the background, to find damage; 0 does"
+        " not.  One process does so for all.",
+        unit="MiB per second",
+    )
+    verify_interval: int = option(
+        integer(1), 30, "How long an object may go unread then.", unit="days"
+    )
     upload_idle_timeout: int = option(
         integer(1), 60, "How long an uploading client may stall.", unit="seconds"
     )

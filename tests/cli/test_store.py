@@ -148,3 +148,27 @@ def test_a_faulty_configuration_is_3(server: Server, tmp_path: Path) -> None:
 
     assert done.returncode == 3
     assert "scrub_time" in done.stderr
+
+
+def test_status_tells_what_was_verified_when(server: Server) -> None:
+    path = uploaded(server)
+    before = json.loads(run(server, "verify", "--status", "--json").stdout)
+    run(server, "verify", "--fix")
+    after = run(server, "verify", "--status")
+    path.write_bytes(OTHER)
+    run(server, "verify", "--fix")
+    faulty = run(server, "verify", "--status", "--json")
+
+    assert before["stores"] == [
+        {
+            "store": "file",
+            "objects": 1,
+            "never_verified": 1,
+            "oldest": None,
+            "faults": 0,
+        }
+    ]
+    assert after.returncode == 0
+    assert after.stdout.split()[-5:-2] == ["file", "1", "0"]
+    assert faulty.returncode == 1
+    assert json.loads(faulty.stdout)["stores"][0]["faults"] == 1
