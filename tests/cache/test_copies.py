@@ -402,6 +402,26 @@ def test_an_image_that_is_deleted_meanwhile_leaves_no_copy(cached: Cached) -> No
     assert cached.cache.books.held() == []
 
 
+def test_an_image_that_another_node_deletes_meanwhile_leaves_no_copy(
+    cached: Cached,
+) -> None:
+    kept = cached.image()
+    gate = kept.remote.gate = threading.Event()
+    reader = cached.cache.read_through(kept.image, kept.remote.open)
+    assert reader is not None
+
+    cached.cache.images.delete(kept.image.id)
+    gate.set()
+    with reader:
+        read = b"".join(reader)
+
+    assert read == kept.data
+    assert eventually(
+        lambda: cached.is_idle() and not (cached.path / kept.image.id).exists()
+    )
+    assert eventually(lambda: cached.cache.books.held() == [])
+
+
 def test_an_image_that_is_deleted_loses_its_copy(cached: Cached) -> None:
     kept = cached.image()
     cached.fill(kept)
