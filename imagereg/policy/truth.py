@@ -6,6 +6,8 @@ here holds for any caller and target.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 
 from imagereg.policy.checks import (
     Always,
@@ -52,9 +54,8 @@ class Truth:
         atoms = self._atoms(check)
         if atoms is None:
             return None
-        full = (1 << (1 << len(atoms))) - 1
-        masks = {atom: _mask(index, len(atoms)) for index, atom in enumerate(atoms)}
-        return TruthTable(self._bits(check, masks, full), full)
+        columns = _Columns(self._rules, atoms)
+        return TruthTable(columns.bits(check), columns.full)
 
     def idle_parts(self, check: Check) -> tuple[Check, ...]:
         """Return parts of "and" and "or" that could go and nothing would change.
@@ -64,13 +65,12 @@ class Truth:
         atoms = self._atoms(check)
         if atoms is None:
             return ()
-        full = (1 << (1 << len(atoms))) - 1
-        masks = {atom: _mask(index, len(atoms)) for index, atom in enumerate(atoms)}
-        wanted = self._bits(check, masks, full)
+        columns = _Columns(self._rules, atoms)
+        wanted = columns.bits(check)
         found: list[Check] = []
         while True:
             for part, rest in _without_one(check):
-                if self._bits(rest, masks, full) == wanted:
+                if columns.bits(rest) == wanted:
                     found.append(part)
                     check = rest
                     break
@@ -93,30 +93,44 @@ class Truth:
                     found[str(leaf)] = None
         return tuple(found) if len(found) <= MOST_LEAVES else None
 
-    def _bits(self, check: Check, masks: dict[str, int], full: int) -> int:
+
+class _Columns:
+    """The values of trees for every assignment of the same leaves, one bit each.
+
+    What a rule comes to is worked out once, however many refer to it.
+    """
+
+    def __init__(self, rules: RuleSet, atoms: tuple[str, ...]) -> None:
+        self.full = (1 << (1 << len(atoms))) - 1
+        self._rules = rules
+        self._atoms = {atom: _mask(at, len(atoms)) for at, atom in enumerate(atoms)}
+        self._known: dict[str, int] = {}
+
+    def bits(self, check: Check) -> int:
+        """Return the value of a tree."""
         match check:
             case Always():
-                return full
+                return self.full
             case Never():
                 return 0
             case Not(inner):
-                return full & ~self._bits(inner, masks, full)
+                return self.full & ~self.bits(inner)
             case And(parts):
-                bits = full
-                for part in parts:
-                    bits &= self._bits(part, masks, full)
-                return bits
+                return reduce(and_, map(self.bits, parts), self.full)
             case Or(parts):
-                bits = 0
-                for part in parts:
-                    bits |= self._bits(part, masks, full)
-                return bits
+                return reduce(or_, map(self.bits, parts), 0)
             case RuleCheck(name):
-                found = self._rules.resolve(name)
-                if found is None:
-                    return 0
-                return self._bits(self._rules.rules[found].check, masks, full)
-        return masks[str(check)]
+                return self._follow(name)
+        return self._atoms[str(check)]
+
+    def _follow(self, name: str) -> int:
+        """Return the value of the rule that a reference leads to."""
+        found = self._rules.resolve(name)
+        if found is None:
+            return 0
+        if found not in self._known:
+            self._known[found] = self.bits(self._rules.rules[found].check)
+        return self._known[found]
 
 
 def _mask(index: int, count: int) -> int:

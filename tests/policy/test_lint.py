@@ -274,6 +274,26 @@ def test_an_unknown_reference_counts_as_no() -> None:
     assert not table.always
 
 
+def test_rules_that_refer_twice_to_the_next_are_examined_once_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = {f"r{n}": f"rule:r{n + 1} and not rule:r{n + 1}" for n in range(1, 16)}
+    truth = rules_of(**texts, r16="role:a")
+    asked: list[str] = []
+
+    def resolve(rules: RuleSet, name: str) -> str | None:
+        asked.append(name)
+        return name if name in rules else None
+
+    monkeypatch.setattr(RuleSet, "resolve", resolve)
+    table = truth.table(parse("rule:r1"))
+
+    assert table is not None
+    assert table.never
+    # Once to gather the leaves, once to follow, for each of two references.
+    assert len(asked) <= 4 * len(texts) + 2
+
+
 def test_a_file_with_too_many_leaves_can_still_be_linted(tmp_path: Path) -> None:
     rule = " or ".join(f"role:r{index}" for index in range(MOST_LEAVES + 1))
 
