@@ -20,7 +20,7 @@ DEFAULT_SECTION = "DEFAULT"
 # Greedy, so that the header runs to the last bracket of the line and a pattern may
 # contain character classes.
 _HEADER = re.compile(r"\[(?P<name>.+)\]")
-_ENTRY = re.compile(r"(?P<key>.*?)\s*[=:]\s*(?P<value>.*)$")
+_ENTRY = re.compile(r"(?P<key>.*?)\s*[=:]\s*(?P<value>.*)")
 _COMMENTS = ("#", ";")
 _KEYS = frozenset(Operation)
 

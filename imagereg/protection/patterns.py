@@ -67,7 +67,7 @@ def find_shape(pattern: str) -> Shape | None:
         text, ends = text.removesuffix(_ANYTHING), False
     if not _LITERAL.fullmatch(text):
         return None
-    return Shape(re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL), starts, ends)
+    return Shape(re.sub(r"\\(.)", r"\1", text), starts, ends)
 
 
 def covers(earlier: re.Pattern[str], later: re.Pattern[str]) -> bool:

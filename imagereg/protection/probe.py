@@ -74,7 +74,7 @@ def _grow_s(pattern: re.Pattern[str], names: list[str], measure: Measure) -> flo
         # Twice more: a single slow answer may be the machine's doing.
         taken_s = min(taken_s, measure(pattern, name), measure(pattern, name))
         # One step can be twice as long as the last, hence the square.
-        growth = max(taken_s / max(before_s, _FLOOR_S), 1.0) ** 2
+        growth = (taken_s / max(before_s, _FLOOR_S)) ** 2
         if len(following) > len(name) and taken_s * growth >= LIMIT_S:
             return taken_s * growth
         before_s = taken_s

@@ -248,7 +248,8 @@ class _Reader:
         return pattern
 
     def _read_rule(self, raw: RawSection, entry: Entry) -> Rule:
-        text = entry.value.strip()
+        # The first line of a value may be empty; nothing ends in white space.
+        text = entry.value.lstrip()
         if "%%" in text:
             remark = "`%%` means two percent signs here: there is no interpolation"
             self.remarks.append(Remark(entry.line, raw.name, entry.key, remark))
@@ -267,7 +268,7 @@ class _Reader:
         if {EVERYONE, NOBODY} <= roles:
             fault = f"`{EVERYONE}` and `{NOBODY}` contradict each other"
             self.blame(entry.line, raw.name, entry.key, fault)
-        for role in sorted(roles):
+        for role in roles:
             if len(role.split()) > 1:
                 remark = (
                     f"`{' '.join(role.split())}` is one role name with blanks in it"

@@ -1,5 +1,7 @@
 """What about a caller could matter, and the smallest sets of it."""
 
+import math
+
 import pytest
 
 from imagereg.model import Caller
@@ -49,6 +51,11 @@ def test_leaves_name_what_they_would_notice(rule: str, changes: list[str]) -> No
     found = suggest_for(parse(rule), CALLER, {"owner": "o", "nothing": None})
 
     assert [*map(str, found)] == changes
+
+
+@pytest.mark.parametrize("size", [math.nan, math.inf])
+def test_a_value_that_fills_no_hole_suggests_nothing(size: float) -> None:
+    assert [*suggest_for(parse("role:%(size)d"), CALLER, {"size": size})] == []
 
 
 def test_rules_are_followed_and_administrators_come_last() -> None:

@@ -66,10 +66,10 @@ def test_yaml_lists_of_something_else_are_marked(tmp_path: Path, value: str) -> 
     ("text", "line", "what"),
     [
         ('{"a": "b",\n "a": "b"}', 2, "rule `a`: stands twice, first in line 1"),
-        ("a: b:c\nd: e:f\na: b:c\n", 3, "stands twice, first in line 1"),
-        ("[a, b]", 1, "expected names with rules"),
-        ('"a"', 1, "expected names with rules"),
-        ("null", 1, "expected names with rules"),
+        ("a: b:c\nd: e:f\na: b:c\n", 3, "rule `a`: stands twice, first in line 1"),
+        ("[a, b]", 1, "not YAML: expected names with rules"),
+        ('"a"', 1, "not YAML: expected names with rules"),
+        ("null", 1, "not YAML: expected names with rules"),
         ('{"a": "b"', 1, "not JSON"),
         ('{\n\t"a": "b",\n}', 3, "not JSON"),
         ('{"a" "b"}', 1, "not JSON"),
@@ -80,15 +80,15 @@ def test_yaml_lists_of_something_else_are_marked(tmp_path: Path, value: str) -> 
         ('{"a": ' + "[" * 3000, 1, "not YAML: too deeply nested"),
         ('{5: "b", [}', 1, "not JSON: a name is a text in quotes"),
         ("a: @b\n", 1, "not YAML: found character '@'"),
-        ("a: b:c\nd: %(e)s\n", 2, "not YAML"),
-        ("a: b\n---\nc: d\n", 2, "not YAML"),
+        ("a: b:c\nd: %(e)s\n", 2, "not YAML: found character '%'"),
+        ("a: b\n---\nc: d\n", 2, "not YAML: but found another document"),
         ("a: \x01", 1, "not YAML: unacceptable character #x0001"),
         ("1: role:a\n", 1, "rule `1`: a name is a text"),
         ("? [a]\n: role:a\n", 1, "rule `a sequence`: a name is a text"),
         ("a: role:a\n!x b: role:a\n", 2, "rule `b`: a name is a text"),
         ("a: role:a\n!!str b: role:a\n", 2, "rule `b`: a name is a text"),
-        ("[" * 3000, 1, "too deeply nested"),
-        (b"a: \xff", None, "not UTF-8"),
+        ("[" * 3000, 1, "not YAML: too deeply nested"),
+        (b"a: \xff", None, "not UTF-8 text: invalid start byte"),
     ],
 )
 def test_faults_name_file_and_line(
@@ -98,8 +98,8 @@ def test_faults_name_file_and_line(
 
     place = tmp_path / "policy.json"
     assert len(found.faults) == 1
-    assert found.faults[0].startswith(f"{place}:{line}: " if line else f"{place}: ")
-    assert what in found.faults[0]
+    start = f"{place}:{line}: " if line else f"{place}: "
+    assert found.faults[0].startswith(start + what)
 
 
 def test_a_name_that_is_no_text_hides_no_other(tmp_path: Path) -> None:

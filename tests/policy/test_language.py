@@ -18,6 +18,7 @@ from imagereg.policy.checks import (
     references,
 )
 from imagereg.policy.language import MAX_DEPTH, canonical, parse, parse_list, parse_rule
+from imagereg.policy.templates import parse_template
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,7 @@ def test_the_kind_of_a_leaf_is_told_by_its_left_side(text: str, kind: type) -> N
         ("user_id:%s", "a hole needs a name"),
         ("https://h/%", "broken interpolation"),
         ("user_id:%(x)999999999999999999s", "broken interpolation"),
+        ("user_id:%(x).2147483647d", "broken interpolation"),
         ("not " * (MAX_DEPTH + 1) + "@", "too deeply"),
         ("(" * (MAX_DEPTH + 1) + "@", "too deeply"),
         ("(@) and " * 9 + "not " * (MAX_DEPTH + 1) + "@", "too deeply"),
@@ -119,6 +121,31 @@ def test_what_is_no_rule_is_refused(text: str, what: str) -> None:
         parse(text)
 
     assert what in caught.value.message
+
+
+def test_a_hole_without_a_name_is_told() -> None:
+    with pytest.raises(RuleSyntaxError) as caught:
+        parse("user_id:%s")
+
+    told = "broken interpolation in `%s`: a hole needs a name"
+    assert caught.value.message == told
+
+
+@pytest.mark.parametrize(
+    ("text", "constant", "sole"),
+    [
+        ("a", "a", None),
+        ("100%%", "100%", None),
+        ("%(a)s", None, "a"),
+        ("%(a)d", None, None),
+        ("x%(a)s", None, None),
+        ("%(a)s%(a)s", None, None),
+    ],
+)
+def test_templates(text: str, constant: str | None, sole: str | None) -> None:
+    template = parse_template(text)
+
+    assert (template.constant, template.sole_field) == (constant, sole)
 
 
 @pytest.mark.parametrize(

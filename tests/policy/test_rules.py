@@ -184,6 +184,13 @@ i: user_id:100%
     ]
 
 
+def test_a_fault_of_a_built_in_rule_says_so(tmp_path: Path) -> None:
+    assert faults(tmp_path, "context_is_admin: rule:cache_prune\n") == [
+        "built in: rule `cache_prune`: refers to itself: "
+        "cache_prune -> context_is_admin -> cache_prune"
+    ]
+
+
 def test_a_fault_of_a_rule_that_is_overridden_is_one(tmp_path: Path) -> None:
     folder = tmp_path / "policy.d"
     folder.mkdir()

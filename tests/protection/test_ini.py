@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagereg.protection.ini import RawFile, Remark, parse_ini
+from imagereg.protection.ini import RawFile, RawSection, Remark, parse_ini
 
 
 def oracle(text: str) -> dict[str, dict[str, str]] | None:
@@ -112,6 +112,10 @@ def test_syntax(text: str, expected: dict[str, dict[str, str]]) -> None:
     raw = read(text)
 
     assert flat(raw) == expected
+
+
+def test_defaults_that_are_not_written_have_no_place() -> None:
+    assert read("[a]\n").defaults == RawSection("DEFAULT", 0, {})
 
 
 def test_entries_remember_their_lines() -> None:

@@ -185,6 +185,16 @@ def test_slow_patterns_are_warned_about(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
+@pytest.mark.parametrize(("taken_s", "warned"), [(0.005, 0), (0.006, 1)])
+def test_what_takes_a_moment_is_slow(
+    monkeypatch: pytest.MonkeyPatch, taken_s: float, warned: int
+) -> None:
+    protections = roles(("^x$", "@ @ @ @"), FREE)
+    monkeypatch.setattr(lint_module, "slowest_s", lambda _: taken_s)
+
+    assert codes(protections) == ["slow"] * warned
+
+
 def test_policies_that_may_differ_are_not_compared() -> None:
     assert codes(policies(("^x$", "p p q r"), FREE)) == []
 

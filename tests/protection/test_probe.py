@@ -84,11 +84,40 @@ def test_exponential_growth_is_foretold_and_not_tried(base: float) -> None:
     assert 1e-9 * base ** max(clock.lengths) < LIMIT_S
 
 
-def test_a_slow_answer_is_the_end() -> None:
-    clock = Clock([0.0, 0.2])
+@pytest.mark.parametrize("slow_s", [LIMIT_S, 2 * LIMIT_S])
+def test_a_slow_answer_is_the_end(slow_s: float) -> None:
+    clock = Clock([0.0, slow_s])
 
-    assert slowest_s(re.compile("x"), clock) == pytest.approx(0.2)
+    assert slowest_s(re.compile("x"), clock) == slow_s
     assert len(clock.lengths) == 2
+
+
+@pytest.mark.parametrize(
+    ("answers_s", "found_s"),
+    [
+        # Nothing came before the first, so that is as if it had cost next to nothing.
+        ([0.001], 10.0),
+        # Twenty times the last: four hundred times at the next.
+        ([0.00006, 0.0012], 0.48),
+        # Exactly the limit.
+        ([0.00006, 0.0004, 0.0012, 0.0025, 0.005, 0.0085, 0.0125, 0.025], LIMIT_S),
+    ],
+)
+def test_the_next_answer_is_foretold_by_the_square_of_growth(
+    answers_s: list[float], found_s: float
+) -> None:
+    clock = Clock([answer_s for answer_s in answers_s for _ in range(3)])
+
+    assert slowest_s(re.compile("x"), clock) == pytest.approx(found_s)
+    assert len(clock.lengths) == 3 * len(answers_s)
+
+
+def test_what_may_be_noise_is_not_measured_again() -> None:
+    clock = Clock([0.00005])
+
+    slowest_s(re.compile("x"), clock)
+
+    assert clock.lengths[0] < clock.lengths[1]
 
 
 def test_one_slow_answer_may_be_the_machine() -> None:
@@ -115,6 +144,15 @@ def test_names_are_never_longer_than_names_can_be() -> None:
 
 def test_time_is_that_of_the_thread() -> None:
     assert 0 <= measure_s(re.compile("a"), "b" * 100) < LIMIT_S
+
+
+def test_what_is_measured_is_a_search() -> None:
+    # A match at the beginning alone looks once at each character.
+    assert measure_s(re.compile("a*b"), "a" * 5000) > 0.005
+
+
+def test_a_pattern_without_characters_is_tried_with_some() -> None:
+    assert [*_recipes("")] == [("", "a", "\n!"), ("", "0", "\n!")]
 
 
 def test_only_so_many_beginnings_and_middles_are_tried() -> None:

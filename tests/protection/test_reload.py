@@ -44,7 +44,7 @@ def test_without_a_path_nothing_is_followed() -> None:
     guard = PropertyGuard.from_file(None, "roles", know_all)
 
     assert may_read(guard)
-    assert not guard.refresh(policies_changed=True)
+    assert guard.refresh(policies_changed=True) is False
 
 
 def test_a_change_is_followed_and_told(
@@ -121,6 +121,20 @@ def test_the_same_fault_is_told_again_after_another_change(
     fault = f"{path}:1: `nonsense` stands before the first section"
     told = f"property protections not reloaded, the last good ones stay: {fault}"
     assert caplog.messages == [told, told]
+
+
+def test_several_faults_are_told_on_one_line(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = PropertyGuard.from_file(path, "roles", know_all)
+    path.write_text("nonsense\nmore\n" + SHUT)
+    guard.refresh()
+
+    (told,) = caplog.messages
+    assert told.endswith(
+        f"stay: {path}:1: `nonsense` stands before the first section;"
+        f" {path}:2: `more` stands before the first section"
+    )
 
 
 def test_a_removed_file_leaves_the_last_good_rules(path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from imagereg.errors import ConfigurationError, ImageRegError
 from imagereg.model import Operation
 from imagereg.protection import rules
+from imagereg.protection.probe import LIMIT_S
 from imagereg.protection.rules import (
     PolicyFacts,
     Protections,
@@ -133,6 +134,31 @@ def test_a_missing_file_stops_the_service(tmp_path: Path) -> None:
     assert caught.value.faults == (
         f"{tmp_path / 'pp.conf'}: cannot be read: No such file or directory",
     )
+
+
+def test_a_fault_of_reading_without_words_is_told_by_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, encoding: str) -> str:
+        raise TimeoutError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_protections(tmp_path / "x", "roles", know_all)
+    assert caught.value.faults == (f"{tmp_path}/x: cannot be read: TimeoutError",)
+
+
+@pytest.mark.parametrize("slower_s", [0.0, 1.0])
+def test_a_pattern_that_backtracks_is_told_with_the_limit(
+    monkeypatch: pytest.MonkeyPatch, slower_s: float
+) -> None:
+    monkeypatch.setattr(rules, "slowest_s", lambda _: LIMIT_S + slower_s)
+
+    assert faults(section("x", "@ @ @ @")) == [
+        "pp.conf:1: [x]: needs more than 100 ms for a name of 255 characters: "
+        "repetitions overlap, so it backtracks"
+    ]
 
 
 def test_a_missing_file_does_not_hide_an_unknown_format(tmp_path: Path) -> None:
@@ -283,6 +309,10 @@ def test_percent_signs_stand_for_themselves() -> None:
 
     assert protections.sections[1].rules[Operation.CREATE].roles == {"50%x"}
     assert protections.warnings == ()
+
+
+def test_a_role_of_one_letter_is_not_empty() -> None:
+    assert parse(section("x", "X @ @ @")).warnings == ()
 
 
 def test_an_inherited_value_knows_where_it_stands() -> None:
