@@ -290,7 +290,8 @@ def cached(
 
 
 def _find(caller: Caller, services: "Services", ids: Mapping[str, str]) -> StoredImage:
-    return StoredImage(*services.images.get(ids["image_id"], caller.project_id))
+    image, membership = services.images.get(ids["image_id"], caller.project_id)
+    return StoredImage(services.locations.rules.name_stores(image), membership)
 
 
 def _is_shown(caller: Caller, services: "Services", found: StoredImage) -> bool:

@@ -17,6 +17,7 @@ from imagereg.db.listing import ListQuery
 from imagereg.db.models import (
     HEAD,
     ImageRow,
+    LocationRow,
     PropertyRow,
     TagRow,
 )
@@ -186,6 +187,14 @@ class ImageRepository:
             if self.delays_delete and image.locations and image.status in RESTORABLE:
                 return postpone(self._engine, image)
             return erase(self._engine, image)
+
+    def name_store(self, location: Location) -> None:
+        """Write down the store of a location, which was not known or had changed."""
+        with self._engine.transaction():
+            LocationRow.update(
+                store=location.store,
+                metadata=orjson.dumps(location.metadata).decode(),
+            ).where(LocationRow.id == location.id).execute(self._engine.peewee)
 
     def knows_location(self, url: str) -> bool:
         """Return whether an image's bytes lie at ``url``, or a deleted one's did.

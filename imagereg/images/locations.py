@@ -103,6 +103,32 @@ class LocationRules:
             raise Invalid("invalid location")
         return size
 
+    def name_stores(self, image: Image) -> Image:
+        """Return the image with the stores of all its locations, as far as they exist.
+
+        Rows of older releases name no store, or one that has another name by now;
+        what their URLs tell is written down the first time that somebody looks.
+        """
+        if not self.several_stores:
+            return image
+        named = tuple(
+            place if place.store in self.stores else self._named(image, place)
+            for place in image.locations
+        )
+        return image if named == image.locations else replace(image, locations=named)
+
+    def _named(self, image: Image, place: Location) -> Location:
+        try:
+            store = self.stores.find_for(place)
+        except ImageRegError:
+            log.warning("image %s: a location is of no store that is there", image.id)
+            return place
+        found = replace(
+            place, store=store.id, metadata={**place.metadata, "store": store.id}
+        )
+        self.images.name_store(found)
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Locations:

@@ -119,6 +119,9 @@ class Imports:
             self.url_filter.check(uri)
             # Other keys of the method mean nothing, and need not be kept.
             return replace(wanted, source={"uri": uri})
+        if wanted.method == ImportMethod.GLANCE_DOWNLOAD:
+            # Which region is where, an identity service would have to say.
+            raise Invalid("glance-download is not supported by this version")
         if wanted.method == ImportMethod.GLANCE_DIRECT:
             if self.staged.size(image.id) is None:
                 raise StatusConflict(f"not all data of image {image.id} are staged")
