@@ -69,6 +69,7 @@ from imagereg.protection.rules import PolicyFacts
 from imagereg.settings import Settings
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.formats import FormatRules
+from imagereg.stores.signatures import Signatures
 from imagereg.stores.url_filter import URLFilter
 
 Part = TypeVar("Part")
@@ -438,6 +439,7 @@ def _data(ground: _Ground) -> ImageData:
         limits=ground.limits,
         quotas=ground.quotas,
         formats=ground.formats,
+        signatures=Signatures(ground.settings.imagereg.certificates_dir),
         hash_algorithm=ground.settings.default.hashing_algorithm,
         worker=worker_name,
         several_stores=ground.settings.multi_store,

@@ -41,6 +41,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "rich": ("cli/",),
     "click": ("cli/", "server.py"),
     "urllib3": ("stores/", "client/"),
+    "cryptography": ("stores/certificates.py",),
     "bcrypt": ("identity/htpasswd.py",),
     "pytest": ("rehearsal/pytest_plugin.py",),
     "yaml": ("policy/yaml_files.py", "rehearsal/specs.py"),

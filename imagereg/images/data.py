@@ -29,6 +29,7 @@ from imagereg.images.quotas import Quotas
 from imagereg.model import Image, Status
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.formats import FormatRules, Inspector
+from imagereg.stores.signatures import Signatures
 from imagereg.stores.store import Store, StoredBlob, UploadPlan
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class ImageData:
     limits: Limits
     quotas: Quotas
     formats: FormatRules
+    signatures: Signatures
     hash_algorithm: str
     worker: Callable[[], str]
     several_stores: bool = False
@@ -76,7 +78,8 @@ class ImageData:
 
         Raises:
             StatusConflict: the image is not ``queued``, or others upload to it.
-            Invalid: its formats are not set, or the body is not as announced.
+            Invalid: its formats are not set, the body is not as announced, or not what
+                was signed.
             TooLarge: over the cap, or the store is full.
             UnsafeContent: the bytes are not what ``disk_format`` says.
             Gone: the image was deleted meanwhile.
@@ -119,6 +122,7 @@ class ImageData:
             inspector=Inspector(
                 image.container_format or "", image.disk_format or "", self.formats
             ),
+            verifier=self.signatures.verifier(image.properties),
             # Ruling S-3.  A queued image has no location, and no other image's
             # bytes can lie under this one's key.
             replace=True,

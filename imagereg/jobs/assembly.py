@@ -30,6 +30,7 @@ from imagereg.settings import Settings
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.fetcher import Fetcher
 from imagereg.stores.formats import FormatRules
+from imagereg.stores.signatures import Signatures
 from imagereg.stores.url_filter import URLFilter
 
 
@@ -97,6 +98,7 @@ def _image_import(parts: Parts, jobs: JobRepository, scratch: Scratch) -> ImageI
         staged=parts.staged,
         limits=parts.rules.limits,
         formats=parts.formats,
+        signatures=Signatures(settings.imagereg.certificates_dir),
         hash_algorithm=settings.default.hashing_algorithm,
         parallel=settings.image_import_opts.max_parallel_stores,
         several_stores=settings.multi_store,

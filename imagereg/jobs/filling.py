@@ -15,6 +15,7 @@ from imagereg.jobs.watch import Watch
 from imagereg.model import Blob, Image, Location
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.formats import FormatRules, Inspector
+from imagereg.stores.signatures import Signatures
 from imagereg.stores.store import UploadPlan
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Filling:
     staged: StagedData
     limits: Limits
     formats: FormatRules
+    signatures: Signatures
     hash_algorithm: str
     parallel: int = 1
     several_stores: bool = False
@@ -126,6 +128,7 @@ class Filling:
             expected_size=size,
             max_bytes=self.limits.size_bytes,
             inspector=inspector if inspects else None,
+            verifier=self.signatures.verifier(image.properties) if inspects else None,
             # Ruling S-3.  The image has no location in this store, and no other
             # image's bytes can lie under this one's key.
             replace=True,

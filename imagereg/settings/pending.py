@@ -73,7 +73,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
             ),
             ("wsgi", "background work has threads of its own", "task_pool_threads"),
             ("glance_download_properties", _IMPORT, "extra_properties"),
-            ("imagereg", "signatures are not checked yet", "certificates_dir"),
             ("imagereg", "there are no events yet", "event_webhook event_log"),
             ("imagereg", "there are no metrics yet", "metrics"),
             ("imagereg", "identities come from flavors alone", "remote_user"),

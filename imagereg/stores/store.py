@@ -1,6 +1,6 @@
 """One store: a driver, and everything that all drivers share."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +19,7 @@ from imagereg.stores.driver import (
 )
 from imagereg.stores.formats import Inspector
 from imagereg.stores.hashing import Digests, LaneSupply
+from imagereg.stores.signatures import Verifier
 
 MIN_PIECE_BYTES = 64 * 1024
 MAX_PIECE_BYTES = 1024 * 1024
@@ -34,6 +35,7 @@ class UploadPlan:
         max_bytes: the first byte beyond is refused.
         too_large: what to tell the person who hits that limit.
         inspector: what the content must be; None looks at nothing.
+        verifier: whose signature the content must bear; None is nobody's.
         replace: an object under this key gives way, because no live location
             refers to it (ruling S-3).
     """
@@ -43,6 +45,7 @@ class UploadPlan:
     max_bytes: int | None = None
     too_large: str = "the data exceed the size limit"
     inspector: Inspector | None = None
+    verifier: Verifier | None = None
     replace: bool = False
 
 
@@ -111,6 +114,7 @@ class Store:
             SizeMismatch: more or fewer bytes than expected.
             TooLarge: more than ``plan.max_bytes``, or `StoreFull`.
             UnsafeContent: the inspector refuses them.
+            Invalid: the verifier does.
             BlobExists: the key is taken.
             StoreUnavailable: the backend fails.
         """
@@ -124,9 +128,12 @@ class Store:
             self._driver.writer(key, expected, replace=plan.replace) as writer,
             Digests(plan.hash_algorithm, self._lanes) as digests,
         ):
-            _pump(_pieces(intake.count(chunks)), plan.inspector, digests, writer)
+            lookers = [each for each in (plan.inspector, plan.verifier) if each]
+            _pump(_pieces(intake.count(chunks)), lookers, digests, writer)
             intake.check_complete()
             virtual_size = plan.inspector.finish() if plan.inspector else None
+            if plan.verifier is not None:
+                plan.verifier.finish()
             checksum, value = digests.finish()
             location = replace(writer.commit(), store=self.id)
         blob = Blob(intake.received, checksum, plan.hash_algorithm, value, virtual_size)
@@ -288,19 +295,19 @@ class _Intake:
 
 def _pump(
     pieces: Iterable[bytes],
-    inspector: Inspector | None,
+    lookers: Sequence[Inspector | Verifier],
     digests: Digests,
     writer: BlobWriter,
 ) -> None:
-    """Give each piece to the digests, the inspector and the writer.
+    """Give each piece to the digests, to those who look at it, and to the writer.
 
     The digests come first, so that lanes work while the writer waits for the disk;
     the inspector comes before the writer, so that what it refuses is not written.
     """
     for piece in pieces:
         digests.update(piece)
-        if inspector is not None:
-            inspector.feed(piece)
+        for looker in lookers:
+            looker.feed(piece)
         writer.write(piece)
 
 
