@@ -5,6 +5,9 @@
 Each peer is one of two: a download whose client reads nothing, or an upload whose
 client sends nothing more.  The requests come one after another, each on a connection
 of its own, first to a server that has nothing else to do.
+
+One worker process, 64 peers of each kind, load 7: half of the requests within 0.9 ms
+and 99 % within 14 ms, at rest 11 ms; two processes 1.2 and 9 ms, at rest 10 ms.
 """
 
 import argparse

@@ -9,6 +9,7 @@ import pytest
 from tests.bench import (
     bench_cache,
     bench_lists,
+    bench_parallel,
     bench_s3,
     bench_stalled,
     bench_targets,
@@ -77,6 +78,16 @@ def test_the_cache_benchmark_runs(
         *("file", "past the cache", "miss", "hit", "8 misses"),
     ]
     assert printed[6].startswith("CPU of a hit to a file: ")
+
+
+def test_the_benchmark_of_parallel_transfers_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench_parallel.main(
+        ["--mib", "2", "--transfers", "1", "3", "--folder", str(tmp_path)]
+    )
+
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 2 * 3
 
 
 @pytest.mark.long
