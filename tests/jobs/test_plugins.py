@@ -1,220 +1,166 @@
-"""The steps of an import, each on data of its own."""
+"""Import steps: what they are given, what they may change, and how they fail.
 
-import bz2
-import gzip
-import subprocess
+Source: contract api-images 18.4, config 6.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from imagereg.errors import (
-    ConfigurationError,
-    ImageNotFound,
-    TooLarge,
-    UnsafeContent,
-)
-from imagereg.jobs.plugins import ImportPlugin, ImportWork, PluginResult, load_plugins
-from imagereg.jobs.plugins.conversion import Conversion
-from imagereg.jobs.plugins.decompression import Decompression
-from imagereg.jobs.plugins.injection import Injection
-from imagereg.model import Image, Status
-from imagereg.settings import Settings, load_settings
-from imagereg.stores.driver import BlobReader
-from imagereg.stores.formats import FormatRules
-from imagereg.stores.memory import MemoryDriver
-from tests.stores import disks
+from imagereg.errors import ConfigurationError, ImportStopped
+from imagereg.jobs.image_import import ImageImport
+from imagereg.jobs.plugins import ImportWork, PluginResult
+from imagereg.jobs.scratch import Scratch
+from imagereg.model import TaskType
+from tests.api.imports import DATA, SINGLE, STORES, Importing, staged
+from tests.registry import LocalRegistry, merged
 
-MIB = 1024 * 1024
-NOTHING = PluginResult()
-KEY = "11111111-2222-4333-8444-555555555555"
+OTHER = DATA[::-1] + b"more"
 
 
-def wanted() -> None:
-    """Say that the work goes on."""
+@pytest.fixture
+def registry(tmp_path: Path) -> LocalRegistry:
+    return LocalRegistry(tmp_path, SINGLE)
 
 
-def work(
-    folder: Path,
-    data: bytes,
-    disk_format: str = "raw",
-    container_format: str = "bare",
-    roles: frozenset[str] = frozenset({"member"}),
-) -> ImportWork:
-    driver = MemoryDriver()
-    with driver.writer(KEY, 0, replace=False) as writer:
-        writer.write(data)
-        url = writer.commit().url
+class Step:
+    """A step that does what it is told."""
 
-    image = Image(
-        KEY,
-        0,
-        0,
-        status=Status.IMPORTING,
-        disk_format=disk_format,
-        container_format=container_format,
+    def __init__(self, do: Callable[[ImportWork], PluginResult]) -> None:
+        self.do = do
+        self.seen: list[tuple[bytes, str | None]] = []
+        self.scratch: list[Path] = []
+
+    def run(self, work: ImportWork) -> PluginResult:
+        with work.open() as reader:
+            data = b"".join(reader)
+        assert len(data) == work.size
+        work.check_wanted()
+        self.seen.append((data, work.image.disk_format))
+        self.scratch.append(work.scratch)
+        (work.scratch / "file").write_bytes(data)
+        return self.do(work)
+
+
+def install(registry: LocalRegistry, *steps: Step) -> None:
+    kind = registry.registry.jobs._queue.kinds[TaskType.API_IMAGE_IMPORT]
+    assert isinstance(kind, ImageImport)
+    object.__setattr__(kind, "plugins", steps)
+
+
+def change(work: ImportWork) -> PluginResult:
+    return PluginResult(
+        {"disk_format": "iso"}, {"os_distro": "test", "gone": None}, iter([OTHER])
     )
 
-    def opened(offset: int = 0, length: int | None = None) -> BlobReader:
-        return driver.open(url, offset, length)
 
-    return ImportWork(image, roles, len(data), opened, folder, wanted)
-
-
-def data_of(result: PluginResult) -> bytes:
-    assert result.data is not None
-    return b"".join(result.data)
+def nothing(work: ImportWork) -> PluginResult:
+    return PluginResult()
 
 
-def qcow2_of(folder: Path, content: bytes) -> bytes:
-    source, target = folder / "raw", folder / "qcow2"
-    source.write_bytes(content)
-    subprocess.run(
-        ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", source, target], check=True
-    )
-    data = target.read_bytes()
-    source.unlink()
-    target.unlink()
-    return data
-
-
-def test_properties_are_injected_but_for_those_who_are_spared(tmp_path: Path) -> None:
-    step = Injection({"imported": "yes"}, frozenset({"admin"}))
-    admin = frozenset({"admin", "member"})
-
-    assert step.run(work(tmp_path, b"x")) == PluginResult(
-        properties={"imported": "yes"}
-    )
-    assert step.run(work(tmp_path, b"x", roles=admin)) == NOTHING
-
-
-def test_packed_data_are_unpacked(tmp_path: Path) -> None:
-    content = b"disk" * 100_000
-    result = Decompression(MIB).run(work(tmp_path, bz2.compress(content)))
-    assert data_of(result) == content
-    assert result.fields == {}
-
-
-@pytest.mark.parametrize("data", [b"", b"x", disks.qcow2()])
-def test_data_that_are_not_packed_stay(tmp_path: Path, data: bytes) -> None:
-    assert Decompression(MIB).run(work(tmp_path, data)) == NOTHING
-    assert not [*tmp_path.iterdir()]
-
-
-def test_images_that_are_meant_to_be_packed_stay_so(tmp_path: Path) -> None:
-    packed = gzip.compress(b"disk")
-    step = Decompression(MIB)
-    assert step.run(work(tmp_path, packed, container_format="compressed")) == NOTHING
-
-
-def test_unpacking_ends_at_the_size_limit(tmp_path: Path) -> None:
-    with pytest.raises(TooLarge):
-        Decompression(MIB).run(work(tmp_path, gzip.compress(bytes(MIB + 1))))
-
-
-def test_a_disk_is_converted(tmp_path: Path) -> None:
-    content = b"boot" + bytes(5 * MIB) + b"data" * 1000
-    content = content.ljust(6 * MIB, b"\0")
-    packed = qcow2_of(tmp_path, content)
-
-    raw = Conversion("raw", FormatRules()).run(work(tmp_path, packed, "qcow2"))
-
-    assert raw.fields == {"disk_format": "raw"}
-    assert data_of(raw) == content
-
-
-def test_a_disk_is_converted_to_another_format(tmp_path: Path) -> None:
-    result = Conversion("qcow2", FormatRules()).run(work(tmp_path, bytes(MIB), "raw"))
-
-    assert result.fields == {"disk_format": "qcow2"}
-    assert data_of(result).startswith(b"QFI\xfb")
-
-
-@pytest.mark.parametrize(
-    ("disk_format", "container_format"),
-    [("raw", "bare"), ("iso", "bare"), ("aki", "bare"), ("qcow2", "ovf")],
-)
-def test_what_is_no_disk_to_convert_stays(
-    tmp_path: Path, disk_format: str, container_format: str
+def test_a_step_changes_data_fields_and_properties_for_those_behind_it(
+    registry: LocalRegistry,
 ) -> None:
-    given = work(tmp_path, disks.iso(), disk_format, container_format)
-    assert Conversion("raw", FormatRules()).run(given) == NOTHING
+    first, second = Step(change), Step(nothing)
+    install(registry, first, second)
+    # A container format of which nothing is inspected.
+    image = Importing(registry, container_format="ovf", gone="x").stage().begin()
+
+    record = image.work()
+
+    assert first.seen == [(DATA, "raw")]
+    assert second.seen == [(OTHER, "iso")]
+    assert (record["status"], record["size"]) == ("active", len(OTHER))
+    assert (record["disk_format"], record["os_distro"]) == ("iso", "test")
+    assert "gone" not in record
+    assert image.alice.download(image.id).body == OTHER
+    assert staged(registry) == []
+    assert not any(path.exists() for path in first.scratch + second.scratch)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        disks.qcow2(backing=64),
-        disks.qcow2(features=4),
-        disks.qed(),
-        disks.iso(),
-        bytes(64 * 1024),
-    ],
-    ids=["backing", "data-file", "qed", "iso", "raw"],
-)
-def test_hostile_and_mislabelled_disks_never_reach_qemu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))  # Where no qemu-img is.
-    with pytest.raises(UnsafeContent):
-        Conversion("raw", FormatRules()).run(work(tmp_path, data, "qcow2"))
-    assert not [*tmp_path.iterdir()]
+def test_a_step_that_is_through_is_not_taken_again(registry: LocalRegistry) -> None:
+    def die(work: ImportWork) -> PluginResult:
+        raise SystemExit
+
+    first, second = Step(change), Step(die)
+    install(registry, first, second)
+    image = Importing(registry, container_format="ovf").stage().begin()
+    # The thread ends without a word, as by a full disk; the next one takes the job.
+    with pytest.raises(SystemExit):
+        registry.registry.jobs.run_pending()
+
+    second.do = nothing
+    record = image.work()
+
+    assert len(first.seen) == 1
+    assert second.seen == [(OTHER, "iso")] * 2
+    assert (record["status"], record["size"]) == ("active", len(OTHER))
 
 
-def test_a_disk_labelled_raw_is_not_taken_for_what_it_looks_like(
-    tmp_path: Path,
-) -> None:
-    """qemu would open a qcow2 inside, and what that refers to."""
-    hostile = qcow2_of(tmp_path, bytes(MIB))
-    with pytest.raises(UnsafeContent):
-        Conversion("qcow2", FormatRules()).run(work(tmp_path, hostile, "raw"))
+def test_a_step_that_refuses_ends_the_import(registry: LocalRegistry) -> None:
+    def refuse(work: ImportWork) -> PluginResult:
+        raise ImportStopped("this cannot be converted")
+
+    step = Step(refuse)
+    install(registry, step)
+    image = Importing(registry).stage().begin()
+
+    record = image.work()
+
+    assert (record["status"], record["size"]) == ("queued", None)
+    assert (image.is_locked, image.task["status"]) == (False, "failure")
+    assert image.task["message"] == "this cannot be converted"
+    assert staged(registry) == []
+    assert not step.scratch[0].exists()
 
 
-def test_long_work_stops_when_nobody_wants_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone() -> None:
-        raise ImageNotFound(KEY)
+def test_what_a_step_makes_is_kept_within_the_limit(tmp_path: Path) -> None:
+    limit = {"DEFAULT": {"image_size_cap": str(len(DATA))}}
+    registry = LocalRegistry(tmp_path, merged(SINGLE, limit))
+    install(registry, Step(change))
+    image = Importing(registry).stage().begin()
 
-    monkeypatch.setattr("imagereg.stores.compression._LOOK_S", 0.0)
-    given = work(tmp_path, gzip.compress(bytes(4 * MIB)))
-    unwanted = ImportWork(
-        given.image, given.roles, given.size, given.open, given.scratch, gone
-    )
-    with pytest.raises(ImageNotFound):
-        Decompression(1 << 40).run(unwanted)
+    record = image.work()
+
+    assert record["status"] == "queued"
+    assert "limit" in image.task["message"]
+    assert staged(registry) == []
 
 
-def configured(folder: Path, plugins: str) -> Settings:
-    path = folder / "imagereg.conf"
-    path.write_text(
-        f"[image_import_opts]\nimage_import_plugins = {plugins}\n"
-        "[inject_metadata_properties]\ninject = a:1,b:2\nignore_user_roles = Admin\n"
-        "[image_conversion]\noutput_format = qcow2\n"
-        "[DEFAULT]\nimage_size_cap = 77\n"
-    )
-    return load_settings([path], environ={})
+def test_copies_pass_no_step(tmp_path: Path) -> None:
+    registry = LocalRegistry(tmp_path, STORES)
+    step = Step(change)
+    install(registry, step)
+    image = Importing(registry).upload()
+
+    assert image.copy(stores=["slow"]).status == 202
+    record = image.work()
+
+    assert (record["stores"], record["disk_format"]) == ("fast,slow", "raw")
+    assert step.seen == []
 
 
-def test_steps_come_in_the_order_of_the_configuration(tmp_path: Path) -> None:
-    plugins = load_plugins(
-        configured(
-            tmp_path,
-            "[image_decompression, image_conversion, inject_image_metadata, no_op]",
-        )
-    )
-    unpack, convert, inject, nothing = plugins
-    assert unpack == Decompression(77)
-    assert isinstance(convert, Conversion)
-    assert convert.output_format == "qcow2"
-    assert inject == Injection({"a": "1", "b": "2"}, frozenset({"admin"}))
-    given: ImportPlugin = nothing
-    assert given.run(work(tmp_path, b"")) == NOTHING
+def test_a_step_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    unknown = {"image_import_opts": {"image_import_plugins": "[nonsense]"}}
+    with pytest.raises(ConfigurationError, match="nonsense"):
+        LocalRegistry(tmp_path, unknown)
 
 
-def test_conversion_without_its_programs_stops_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = configured(tmp_path, "[image_conversion]")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigurationError, match="needs qemu-img"):
-        load_plugins(settings)
+def test_no_op_changes_nothing(tmp_path: Path) -> None:
+    option = {"image_import_opts": {"image_import_plugins": "[no_op]"}}
+    image = Importing(LocalRegistry(tmp_path, option)).stage().begin()
+
+    assert image.work()["status"] == "active"
+    assert image.alice.download(image.id).body == DATA
+
+
+def test_only_directories_of_finished_tasks_are_swept(tmp_path: Path) -> None:
+    ours, other = (f"0000000{n}-0000-4000-8000-000000000000" for n in (1, 2))
+    for name in (ours, other, "lost+found"):
+        (tmp_path / name).mkdir()
+
+    Scratch(tmp_path).sweep(lambda: [ours])
+    Scratch(tmp_path / "absent").sweep(lambda: [ours])
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [ours, "lost+found"]
