@@ -68,8 +68,10 @@ class _Mutated(MetaPathFinder, Loader):
 
     def swap(self) -> bool:
         """Replace the functions that differ; return whether that is all."""
+        if not self.changed:
+            return False
         live = dict(_functions(vars(sys.modules[self._name]), self._name))
-        if not self.changed or not live.keys() >= self.changed.keys():
+        if not live.keys() >= self.changed.keys():
             return False
         for name, code in self.changed.items():
             live[name].__code__ = code
@@ -106,9 +108,10 @@ class _Mutated(MetaPathFinder, Loader):
 class Run:
     """One session of pytest, whose tests are run again for each mutant."""
 
-    def __init__(self, modules: Sequence[str], out: TextIO) -> None:
+    def __init__(self, modules: Sequence[str], reasons: Path, out: TextIO) -> None:
         self.blemishes = 0
         self._modules = modules
+        self._reasons = reasons
         self._out = out
         self._taken_s: dict[str, float] = {}
         self._kills: Counter[str] = Counter()
@@ -147,7 +150,7 @@ class Run:
         before = compile(path.read_text(), str(path), "exec", dont_inherit=True)
         reached = self._coverage.get_data().contexts_by_lineno(str(path))
         fates: Counter[str] = Counter()
-        excused = explained(name)
+        excused = explained(self._reasons, name)
         needless = set(excused)
         for mutant in mutants(path):
             fault = _Mutated(path, before, mutant.code)
@@ -167,7 +170,7 @@ class Run:
                 fates["unexplained"] += 1
                 self._blame(f"{path.name}:{mutant.lines.start}: {name}: {mutant.key}")
         for key in sorted(needless):
-            self._blame(f"{EXPLAINED.name}: excuses nothing: {name}: {key}")
+            self._blame(f"{self._reasons.name}: excuses nothing: {name}: {key}")
         return fates
 
     def _passes(
@@ -270,9 +273,9 @@ def _functions(
             yield from _functions(vars(found), module)
 
 
-def explained(module: str) -> frozenset[str]:
+def explained(reasons: Path, module: str) -> frozenset[str]:
     """Return the keys of a module's mutants that need not be killed."""
-    lines = EXPLAINED.read_text().splitlines()
+    lines = reasons.read_text().splitlines()
     start = f"{module}: "
     return frozenset(
         line.removeprefix(start) for line in lines if line.startswith(start)
@@ -289,13 +292,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Try faults in the rule engine.")
     parser.add_argument("modules", nargs="*", choices=[*every, []], metavar="module")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="files or folders")
+    parser.add_argument("--explained", type=Path, default=EXPLAINED, help="a file")
     options = parser.parse_args(arguments)
+    reasons = options.explained.resolve()
     os.chdir(ROOT)
     # A failure is enough: no smaller example is needed, and none is remembered.
     phases = (Phase.explicit, Phase.generate)
     settings.register_profile("mutation", database=None, phases=phases)
     settings.load_profile("mutation")
-    run = Run(options.modules or every, sys.stdout)
+    run = Run(options.modules or every, reasons, sys.stdout)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         status = pytest.main([*_ARGUMENTS, *options.tests], plugins=[run])
     return int(status) or bool(run.blemishes)

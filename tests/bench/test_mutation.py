@@ -10,30 +10,43 @@ from tests.bench import mutation
 from tests.bench.mutants import mutants
 
 
-def run(module: str, *tests: str) -> tuple[int, list[str]]:
-    command = [sys.executable, mutation.__file__, module, "--tests", *tests]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=mutation.ROOT
-    )
-    assert not done.stderr
-    return done.returncode, done.stdout.splitlines()
-
-
 def found(folder: Path, source: str) -> list[str]:
     path = folder / "a.py"
     path.write_text(source)
     return [one.key for one in mutants(path)]
 
 
-def test_survivors_are_told_where_tests_look_elsewhere() -> None:
-    status, lines = run("protection/guard", "tests/protection/test_patterns.py")
+def test_a_run_tells_what_is_not_explained_and_what_needs_no_reason(
+    tmp_path: Path,
+) -> None:
+    reasons = tmp_path / "reasons.txt"
+    reasons.write_text(
+        "# Why.\n"
+        "protection/probe: pattern.search(name)  |  pattern.search(name)  ->  pass\n"
+        "protection/probe: slowest = 0.0  |  0.0  ->  1.0\n"
+    )
+    test = "tests/protection/test_probe.py::test_what_is_measured_is_a_search"
+    command = [sys.executable, mutation.__file__, "protection/probe"]
+    command += ["--tests", test, "--explained", str(reasons)]
 
-    *survivors, total, _ = lines
-    name, tried, _, killed, _, explained, _, unexplained, _ = total.split()
-    assert (status, name) == (1, "protection/guard")
-    assert 0 < len(survivors) == int(unexplained) < int(tried)
-    assert int(killed) == int(tried) - int(explained) - int(unexplained)
-    assert any("return None  ->" in line for line in survivors)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    *told, row, total = ran.stdout.splitlines()
+    survivors = [line for line in told if line.startswith("probe.py:")]
+    name, tried, _, killed, _, explained, _, unexplained, _ = row.split()
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert (name, explained, len(survivors)) == (
+        "protection/probe",
+        "1",
+        int(unexplained),
+    )
+    assert 0 < int(killed) == int(tried) - 1 - len(survivors)
+    assert total.split()[1:] == row.split()[1:]
+    assert [line for line in told if line not in survivors] == [
+        "reasons.txt: excuses nothing: protection/probe: "
+        "pattern.search(name)  |  pattern.search(name)  ->  pass"
+    ]
+    assert any(line.endswith("return slowest  ->  return None") for line in survivors)
 
 
 @pytest.mark.parametrize(
