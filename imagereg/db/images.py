@@ -93,7 +93,7 @@ class ImageRepository:
                     "SELECT 1 FROM image_tombstones WHERE id = ?", (image.id,)
                 ):
                     raise Duplicate(f"image id `{image.id}` is taken")
-                ImageRow.insert(_columns(image)).execute(self._engine.peewee)
+                self._engine.insert("images", [_columns(image)])
                 self._add_properties(image, image.properties)
                 self._add_tags(image, image.tags)
         except IntegrityError as error:
@@ -148,7 +148,7 @@ class ImageRepository:
                 raise TooLarge(message)
             self._stamp(image_id)
             if fresh:
-                TagRow.insert(image_id=image_id, tag=tag).execute(self._engine.peewee)
+                self._engine.insert("image_tags", [{"image_id": image_id, "tag": tag}])
 
     def remove_tag(self, image_id: str, tag: str) -> bool:
         """Remove one tag; return False if it was not there."""
@@ -223,23 +223,16 @@ class ImageRepository:
         places = changes.places
         fields = {**changes.fields, **(places.facts if places else {})}
         values = {name: _plain(value) for name, value in fields.items()}
-        where = [ImageRow.id == before.id, _PRESENT]
+        where = {"id": before.id}
         if places or "disk_format" in values or "container_format" in values:
-            where.append(ImageRow.status == before.status.value)
-        written: int = (
-            ImageRow.update(updated_at_us=now_us(), **values)
-            .where(*where)
-            .execute(self._engine.peewee)
-        )
+            where["status"] = before.status.value
+        values["updated_at_us"] = now_us()
+        written = self._engine.update("images", values, where)
         self._expect(written, before.id)
 
     def _stamp(self, image_id: str) -> None:
-        written: int = (
-            ImageRow.update(updated_at_us=now_us())
-            .where(ImageRow.id == image_id, _PRESENT)
-            .execute(self._engine.peewee)
-        )
-        if not written:
+        changed = {"updated_at_us": now_us()}
+        if not self._engine.update("images", changed, {"id": image_id}):
             raise ImageNotFound(image_id)
 
     def _expect(self, written: int, image_id: str) -> None:
@@ -261,21 +254,16 @@ class ImageRepository:
             raise StaleImage(message) from error
 
     def _add_properties(self, image: Image, properties: Mapping[str, object]) -> None:
-        if properties:
-            born = {"image_id": image.id, "created_at_us": image.created_at_us}
-            rows = [
-                {**born, "name": name, **_value(value)}
-                for name, value in properties.items()
-            ]
-            PropertyRow.insert_many(rows).execute(self._engine.peewee)
+        born = {"image_id": image.id, "created_at_us": image.created_at_us}
+        rows = [
+            {**born, "name": name, **_value(value)}
+            for name, value in properties.items()
+        ]
+        self._engine.insert("image_properties", rows)
 
     def _set_property(self, image_id: str, name: str, value: object) -> int:
-        written: int = (
-            PropertyRow.update(_value(value))
-            .where(PropertyRow.image_id == image_id, PropertyRow.name == name)
-            .execute(self._engine.peewee)
-        )
-        return written
+        where = {"image_id": image_id, "name": name}
+        return self._engine.update("image_properties", _value(value), where)
 
     def _delete_property(self, image_id: str, name: str) -> int:
         deleted: int = self._engine.delete(
@@ -284,10 +272,8 @@ class ImageRepository:
         return deleted
 
     def _add_tags(self, image: Image, tags: Sequence[str]) -> None:
-        if tags:
-            born = {"image_id": image.id, "created_at_us": image.created_at_us}
-            rows = [{**born, "tag": tag} for tag in tags]
-            TagRow.insert_many(rows).execute(self._engine.peewee)
+        born = {"image_id": image.id, "created_at_us": image.created_at_us}
+        self._engine.insert("image_tags", [{**born, "tag": tag} for tag in tags])
 
 
 def _columns(image: Image) -> dict[str, object]:

@@ -105,7 +105,7 @@ class PropertyRow(Model):
     value = TextField(null=True)
     head = CharField(max_length=HEAD, null=True)
     typed = BooleanField(default=False)
-    created_at_us = BigIntegerField(default=0)
+    created_at_us = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         """Found by image, and by name and value for list filters, by age."""
@@ -121,7 +121,7 @@ class TagRow(Model):
 
     image_id = CharField(max_length=36)
     tag = CharField(max_length=255)
-    created_at_us = BigIntegerField(default=0)
+    created_at_us = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         """Found by image, and by tag for list filters, by age."""

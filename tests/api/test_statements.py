@@ -42,7 +42,7 @@ TABLE = """
     2 1 1 PATCH /v2/images/<image_id>: public
     2 1 1 PATCH /v2/images/<image_id>: community
     2 1 1 PATCH /v2/images/<image_id>: owner
-    5 11 3 DELETE /v2/images/<image_id>
+    6 11 3 DELETE /v2/images/<image_id>
     4 7 2 PUT /v2/images/<image_id>/file
     3 0 0 GET /v2/images/<image_id>/file
     1 0 0 GET /v2/images/<image_id>/file: deactivated
@@ -58,9 +58,11 @@ TABLE = """
     1 1 1 DELETE /v2/images/<image_id>/members/<member_id>
     2 2 1 PUT /v2/images/<image_id>/tags/<tag>
     1 2 1 DELETE /v2/images/<image_id>/tags/<tag>
+    6 4 1 POST /v2/images/<image_id>/import
+    6 4 1 POST /v2/images/<image_id>/import: copy
     5 4 1 POST /v2/images/<image_id>/locations
     1 0 0 GET /v2/images/<image_id>/locations
-    7 5 3 DELETE /v2/stores/<store_id>/<image_id>
+    8 5 3 DELETE /v2/stores/<store_id>/<image_id>
     2 0 0 GET /v2/images/<image_id>/tasks
     1 0 0 GET /v2/tasks
     0 0 0 POST /v2/tasks
