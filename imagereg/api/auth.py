@@ -132,22 +132,26 @@ def split_roles(text: str) -> frozenset[str]:
 
 
 def _from_headers(headers: Headers) -> Caller:
+    # Asked once by each request: a look at all headers costs less than asking
+    # Werkzeug for each of those that may be there.
+    said = {name.lower(): value for name, value in headers.items() if value}
+
     def first(*names: str) -> str | None:
-        return next((headers[name] for name in names if headers.get(name)), None)
+        return next((said[name] for name in names if name in said), None)
 
     caller = Caller(
-        user_id=first("X-User-Id", "X-User"),
-        project_id=first("X-Project-Id", "X-Tenant-Id", "X-Tenant"),
+        user_id=first("x-user-id", "x-user"),
+        project_id=first("x-project-id", "x-tenant-id", "x-tenant"),
         roles=split_roles(headers.get("X-Roles", headers.get("X-Role", ""))),
-        user_name=first("X-User-Name"),
-        project_name=first("X-Project-Name", "X-Tenant-Name"),
-        user_domain_id=first("X-User-Domain-Id"),
-        user_domain_name=first("X-User-Domain-Name"),
-        project_domain_id=first("X-Project-Domain-Id"),
-        project_domain_name=first("X-Project-Domain-Name"),
-        domain_id=first("X-Domain-Id"),
-        domain_name=first("X-Domain-Name"),
-        system_scope=first("OpenStack-System-Scope"),
+        user_name=first("x-user-name"),
+        project_name=first("x-project-name", "x-tenant-name"),
+        user_domain_id=first("x-user-domain-id"),
+        user_domain_name=first("x-user-domain-name"),
+        project_domain_id=first("x-project-domain-id"),
+        project_domain_name=first("x-project-domain-name"),
+        domain_id=first("x-domain-id"),
+        domain_name=first("x-domain-name"),
+        system_scope=first("openstack-system-scope"),
         is_admin_project=headers.get("X-Is-Admin-Project", "true").lower() == "true",
     )
     if headers.get("X-Service-Identity-Status") != "Confirmed":
@@ -155,10 +159,10 @@ def _from_headers(headers: Headers) -> Caller:
     return replace(
         caller,
         service_roles=split_roles(headers.get("X-Service-Roles", "")),
-        service_user_id=first("X-Service-User-Id"),
-        service_user_domain_id=first("X-Service-User-Domain-Id"),
-        service_project_id=first("X-Service-Project-Id"),
-        service_project_domain_id=first("X-Service-Project-Domain-Id"),
+        service_user_id=first("x-service-user-id"),
+        service_user_domain_id=first("x-service-user-domain-id"),
+        service_project_id=first("x-service-project-id"),
+        service_project_domain_id=first("x-service-project-domain-id"),
     )
 
 

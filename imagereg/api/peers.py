@@ -1,6 +1,7 @@
 """Whose word counts: the front ends that the operator trusts."""
 
-from ipaddress import ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 
 class Peers:
@@ -10,11 +11,17 @@ class Peers:
         self._networks = tuple(ip_network(name, strict=False) for name in names)
 
     def __contains__(self, peer: str | None) -> bool:
-        try:
-            address = ip_address(peer or "")
-        except ValueError:
-            # A peer without an address, such as one on a local socket.
-            return False
-        # A listener for both families sees IPv4 peers as mapped addresses.
-        known = getattr(address, "ipv4_mapped", None) or address
-        return any(known in network for network in self._networks)
+        known = _address(peer or "")
+        return known is not None and any(known in each for each in self._networks)
+
+
+@lru_cache(maxsize=256)
+def _address(peer: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text means; front ends are few and ask often."""
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        # A peer without an address, such as one on a local socket.
+        return None
+    # A listener for both families sees IPv4 peers as mapped addresses.
+    return getattr(address, "ipv4_mapped", None) or address
