@@ -6,8 +6,8 @@ Seeds a database per size, each image with 15 properties and 3 tags, then measur
 the CPU of one thread for a page of 100 by every sort key and kind of filter.  Prints
 a table with the ratio of each size to the first.
 
-Where the time goes (py-spy, 100,000 images): four fifths of a page is SQLite
-collecting properties and tags of 100 images, one fifth building the values.
+Where the time goes (20,000 images, a page of 1.4 ms): 0.3 finds the page in SQLite,
+0.6 collects properties and tags of its images there, 0.5 builds the values.
 """
 
 import argparse
