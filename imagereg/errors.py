@@ -6,6 +6,7 @@ place that turns these into answers.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 
 class ImageRegError(Exception):
@@ -291,3 +292,69 @@ class ImportFailed(ImageRegError):
 
 class DataDiffer(ImageRegError):
     """The image in the registry has other bytes than the local file."""
+
+
+class FetchFailed(ImageRegError):
+    """A node did not get an image.
+
+    Attributes:
+        exit_status: how `imagereg-fetch` ends; each class below has its own.
+
+    Source: contract compute-fetch 9.1.
+    """
+
+    exit_status: ClassVar[int] = 1
+
+
+class FetchNotFound(FetchFailed):
+    """There is no such image, or the caller may not know that there is."""
+
+    exit_status = 3
+
+
+class FetchRefused(FetchFailed):
+    """The caller may not have the image, or it is deactivated."""
+
+    exit_status = 4
+
+
+class FetchNoData(FetchFailed):
+    """The image has no data, or not yet."""
+
+    exit_status = 5
+
+
+class FetchNotIntact(FetchFailed):
+    """The bytes are not those of the image, or nothing says what they should be."""
+
+    exit_status = 6
+
+
+class FetchUnsafe(FetchFailed):
+    """The bytes are not of the format that the image claims, or not safe to open."""
+
+    exit_status = 7
+
+
+class FetchNoSpace(FetchFailed):
+    """There is no room on this node."""
+
+    exit_status = 8
+
+
+class FetchUnreachable(FetchFailed):
+    """No service answered, after all retries."""
+
+    exit_status = 9
+
+
+class FetchLockTimeout(FetchFailed):
+    """Somebody else has the image in hand for too long."""
+
+    exit_status = 10
+
+
+class FetchCancelled(FetchFailed):
+    """The caller of the library lost interest."""
+
+    exit_status = 130

@@ -130,6 +130,21 @@ def test_the_upload_example_runs_as_written(
     assert server.client().show(image_id)["status"] == "active"
 
 
+def test_the_fetch_example_runs_as_written(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = serve({"paste_deploy": {"flavor": None}})
+    client = server.client()
+    image_id = client.create()["id"]
+    assert client.upload(image_id, b"bytes of a disk").status == 204
+    (script,) = (b for b in blocks("Configuration", "sh") if "imagereg-fetch" in b)
+
+    to_path, to_cache = run(f"id={image_id}\n{script}", server, tmp_path).split()
+
+    assert Path(tmp_path, to_path).read_bytes() == b"bytes of a disk"
+    assert Path(to_cache).read_bytes() == b"bytes of a disk"
+
+
 def test_the_first_rules_have_the_effect_that_is_told(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:

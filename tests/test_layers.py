@@ -40,7 +40,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "oslo_utils": ("stores/formats.py",),
     "rich": ("cli/",),
     "click": ("cli/", "server.py"),
-    "urllib3": ("stores/", "client/"),
+    "urllib3": ("stores/", "client/", "fetch/"),
     "cryptography": ("stores/certificates.py",),
     "bcrypt": ("identity/htpasswd.py",),
     "pytest": ("rehearsal/pytest_plugin.py",),

@@ -98,7 +98,7 @@ class Session:
             retries=False,
             timeout=Timeout(connect=CONNECT_S, read=ANSWER_S),
             blocksize=BLOCK_BYTES,
-            ssl_context=_tls(trust),
+            ssl_context=tls_context(trust),
         )
         self._stopped = threading.Event()
 
@@ -157,11 +157,11 @@ class Session:
                 redirect=False,
             )
         except (HTTPError, OSError) as error:
-            message = f"the registry does not answer: {_reason(error)}"
+            message = f"the registry does not answer: {reason_of(error)}"
             raise RegistryUnreachable(message) from error
         reply = Reply(response.status, response.headers, response.data)
         if reply.status in PASSING:
-            message = f"the registry answers {reply.status}: {_explanation(reply)}"
+            message = f"the registry answers {reply.status}: {explanation(reply)}"
             raise RegistryUnreachable(message)
         return reply
 
@@ -194,7 +194,7 @@ class Patience:
 
 def refusal(reply: Reply) -> RegistryRefused:
     """Return the failure that an answer tells of."""
-    return RegistryRefused(reply.status, f"{_explanation(reply)} ({reply.status})")
+    return RegistryRefused(reply.status, f"{explanation(reply)} ({reply.status})")
 
 
 def _accepted(reply: Reply) -> Reply:
@@ -203,7 +203,7 @@ def _accepted(reply: Reply) -> Reply:
     return reply
 
 
-def _explanation(reply: Reply) -> str:
+def explanation(reply: Reply) -> str:
     """Return what an error document says, or as much of anything else as is decent."""
     try:
         document = orjson.loads(reply.body)
@@ -217,7 +217,7 @@ def _explanation(reply: Reply) -> str:
     return text or "no reason given"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return the innermost reason, which is the one that says something."""
     inner: BaseException = error
     while (cause := inner.__cause__ or inner.__context__) is not None:
@@ -225,7 +225,7 @@ def _reason(error: Exception) -> str:
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
 
 
-def _tls(trust: Trust) -> ssl.SSLContext:
+def tls_context(trust: Trust) -> ssl.SSLContext:
     """Return what connections are checked against.
 
     Raises:

@@ -54,31 +54,34 @@ _FILE_OPTIONS = tuple(options_of(FileStoreSettings))
 
 def sample_lines() -> Iterator[str]:
     """Yield the lines of the file."""
-    yield from _comment(_HEAD)
+    yield from comment_lines(_HEAD)
     for section, table in SECTIONS.items():
-        yield from _section(section, table)
+        yield from section_lines(section, table)
     yield ""
-    yield from _comment(_STORES.format(example=EXAMPLE_BACKENDS))
+    yield from comment_lines(_STORES.format(example=EXAMPLE_BACKENDS))
     one = tuple(name for name in _FILE_OPTIONS if name != _DIRECTORIES)
-    yield from _section("fast", FileStoreSettings, one)
+    yield from section_lines("fast", FileStoreSettings, one)
     yield from _options(CommonOptions, tuple(options_of(CommonOptions)))
-    yield from _section("wide", FileStoreSettings, (_DIRECTORIES,))
-    yield from _section("cheap", S3StoreSettings)
-    yield from _section("web", HTTPStoreSettings)
+    yield from section_lines("wide", FileStoreSettings, (_DIRECTORIES,))
+    yield from section_lines("cheap", S3StoreSettings)
+    yield from section_lines("web", HTTPStoreSettings)
     for section in (STAGING, TASKS):
         name = section.split("_")[2]
         yield from ("", f"[{section}]")
-        yield from _comment(_RESERVED[section])
+        yield from comment_lines(_RESERVED[section])
         yield f"# A path.  Default: <state_dir>/{name}"
         yield f"#{_DIRECTORY} = /var/lib/imagereg/{name}"
     yield ""
-    yield from _comment(_SHARED)
+    yield from comment_lines(_SHARED)
     yield f"[{SHARED_STORE_SECTION}]"
 
 
-def _section(section: str, table: type[Table], names: Sequence[str] = ()) -> list[str]:
+def section_lines(
+    section: str, table: type[Table], names: Sequence[str] = ()
+) -> list[str]:
+    """Return the lines of one section, of all its options or of those named."""
     first, *_ = (table.__doc__ or "").splitlines()
-    lines = ["", f"[{section}]", *_comment(first)]
+    lines = ["", f"[{section}]", *comment_lines(first)]
     return lines + list(_options(table, names or tuple(options_of(table))))
 
 
@@ -88,8 +91,10 @@ def _options(table: type[Table], names: Sequence[str]) -> Iterator[str]:
         default = option.shown or ",".join(option.kind.show(option.default)) or "unset"
         unit = f", in {option.unit}" if option.unit else ""
         yield ""
-        yield from _comment(option.text)
-        yield from _comment(f"Value: {option.kind.words}{unit}.  Default: {default}")
+        yield from comment_lines(option.text)
+        yield from comment_lines(
+            f"Value: {option.kind.words}{unit}.  Default: {default}"
+        )
         yield f"#{name} = {_value(option)}"
 
 
@@ -97,7 +102,7 @@ def _value(option: Option) -> str:
     return option.example or escape_text(option.kind.show(option.default)[0])
 
 
-def _comment(text: str) -> Iterator[str]:
+def comment_lines(text: str) -> Iterator[str]:
     """Yield comment lines; what is divided by an empty line is filled by itself."""
     for number, paragraph in enumerate(text.strip().split("\n\n")):
         yield from ["#"] if number else []

@@ -73,6 +73,11 @@ class Inspector:
         self._head: list[bytes] | None = [] if is_inspected else None
         self._candidates: tuple[_Candidate, ...] = ()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether further bytes change the size at most, and no verdict."""
+        return self._head is None and all(each.is_done for each in self._candidates)
+
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes.
 

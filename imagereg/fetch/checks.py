@@ -1,0 +1,111 @@
+"""What a fetched file turns out to be, before any other program opens it.
+
+Source: contract compute-fetch 5.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imagereg.errors import (
+    FetchFailed,
+    FetchNoSpace,
+    FetchUnsafe,
+    StoreFull,
+    StoreUnavailable,
+    UnsafeContent,
+)
+from imagereg.fetch.facts import Facts
+from imagereg.fetch.part import BLOCK_BYTES
+from imagereg.fetch.reporting import Reporter
+from imagereg.stores import qemu
+from imagereg.stores.formats import HEAD_BYTES, FormatRules, Inspector
+
+RULES = FormatRules()
+
+#: Formats that no machine's disk has, so that nobody converts them.
+_NO_DISKS = frozenset({"aki", "ari", "ami"})
+
+
+def inspect(path: Path, facts: Facts) -> None:
+    """Look at the bytes, without any other program.
+
+    Raises:
+        FetchUnsafe: they are not what ``disk_format`` says, or not safe.
+    """
+    if facts.container_format != "bare":
+        return
+    claim, head_only = facts.disk_format, False
+    if claim == "raw":
+        # A raw disk may be anything that no program takes for a format, or have a
+        # partition table: that is what is asked of a kernel, too.
+        claim, head_only = "aki", True
+    inspector = Inspector("bare", claim, RULES)
+    with _failures(), path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            inspector.feed(block)
+            if inspector.is_settled or (head_only and file.tell() >= HEAD_BYTES):
+                break
+        inspector.finish()
+
+
+def examine(path: Path, facts: Facts) -> None:
+    """Have qemu look at the bytes, where this node has it.
+
+    Raises:
+        FetchUnsafe: it sees another format, or a disk that needs other files.
+    """
+    if not _is_disk(facts) or facts.disk_format is None or qemu.missing_programs():
+        return
+    with _failures():
+        qemu.examine(path, facts.disk_format, RULES.vmdk_allowed_types)
+
+
+def needs_conversion(facts: Facts, wanted: str) -> bool:
+    """Return whether the bytes are not in format ``wanted``, a disk format or keep."""
+    if wanted == "keep" or facts.disk_format is None or not _is_disk(facts):
+        return False
+    return qemu.driver_of(facts.disk_format) != qemu.driver_of(wanted)
+
+
+def convert(
+    source: Path, facts: Facts, target: Path, wanted: str, report: Reporter
+) -> None:
+    """Write the disk inside ``source`` to ``target``, durably.
+
+    Raises:
+        FetchUnsafe: it cannot be converted, or not within bounds.
+        FetchNoSpace: there is no room.
+    """
+    with _failures():
+        qemu.convert(
+            source,
+            str(facts.disk_format),
+            target,
+            wanted,
+            RULES.vmdk_allowed_types,
+            report.check,
+        )
+        target.chmod(source.stat().st_mode & 0o777)
+        qemu.examine(target, wanted)
+
+
+def missing_programs() -> tuple[str, ...]:
+    """Return what has to be installed before anything can be converted."""
+    return qemu.missing_programs()
+
+
+def _is_disk(facts: Facts) -> bool:
+    return facts.container_format == "bare" and facts.disk_format not in _NO_DISKS
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except UnsafeContent as error:
+        raise FetchUnsafe(error.message) from error
+    except StoreFull as error:
+        raise FetchNoSpace(error.message) from error
+    except StoreUnavailable as error:
+        raise FetchFailed(error.message) from error

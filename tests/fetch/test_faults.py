@@ -1,0 +1,187 @@
+"""What breaks on the way: the network, the service, the disk, the process."""
+
+import random
+import resource
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imagereg.errors import FetchUnreachable
+from tests.conftest import Serve
+from tests.fetch.conftest import DATA, METADATA, MIB, SHARING, Node, upload
+from tests.server import Server, eventually
+
+
+class Cutter:
+    """A way to a server that breaks each answer after some bytes.
+
+    Attributes:
+        cuts: where the next answers break; when there are none left they pass.
+        answers: how many connections there were.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.cuts: list[int] = []
+        self.answers = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.base = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[near], daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        self.answers += 1
+        left = self.cuts.pop(0) if self.cuts else 1 << 62
+        with near, socket.create_connection(("127.0.0.1", self._port)) as far:
+            there = threading.Thread(target=self._pass, args=[near, far, 1 << 62])
+            there.start()
+            self._pass(far, near, left)
+            there.join()
+
+    def _pass(self, source: socket.socket, sink: socket.socket, left: int) -> None:
+        with suppress(OSError):
+            while left > 0 and (data := source.recv(min(65536, left))):
+                sink.sendall(data)
+                left -= len(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture(scope="module")
+def cutter(shared: Server) -> Iterator[Cutter]:
+    with closing(Cutter(shared.port)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def image_id(shared: Server) -> str:
+    return upload(shared)
+
+
+@pytest.fixture
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make pauses short: how long they are is no matter here."""
+    monkeypatch.setattr("imagereg.fetch.service.FIRST_PAUSE_S", 0.001)
+
+
+@pytest.mark.usefixtures("haste")
+def test_a_connection_that_is_cut_anywhere_goes_on(
+    tmp_path: Path, shared: Server, cutter: Cutter, image_id: str
+) -> None:
+    chance = random.Random(50)
+    node = Node.of(tmp_path, shared).with_service(cutter.base)
+    # The first connection is for the description, and does not even bring that.
+    cutter.cuts = [1, 200, *(chance.randrange(MIB // 10) for _ in range(50))]
+
+    node.fetcher().fetch(image_id, node.dest)
+
+    assert cutter.cuts == []
+    assert node.dest.read_bytes() == DATA
+    assert node.litter() == []
+
+
+@pytest.mark.usefixtures("haste")
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(cuts=st.lists(st.integers(0, len(DATA) + 2000), max_size=4))
+def test_whatever_the_cuts_the_bytes_are_right(
+    tmp_path: Path, shared: Server, cutter: Cutter, image_id: str, cuts: list[int]
+) -> None:
+    node = Node.of(tmp_path, shared).with_service(cutter.base, num_retries=5)
+    cutter.cuts = list(cuts)
+
+    result = node.fetcher().fetch(image_id, node.dest)
+
+    assert result.verified
+    assert node.dest.read_bytes() == DATA
+
+
+@pytest.mark.usefixtures("haste")
+def test_retries_end_and_what_came_stays(
+    tmp_path: Path, shared: Server, cutter: Cutter, image_id: str
+) -> None:
+    node = Node.of(tmp_path, shared).with_service(cutter.base, num_retries=2)
+    # The description and some data, then three connections that bring nothing.
+    cutter.cuts = [MIB, 0, 0, 0]
+
+    with pytest.raises(FetchUnreachable):
+        node.fetcher().fetch(image_id, node.dest)
+
+    assert 0 < (tmp_path / "disk.part").stat().st_size < MIB
+    cutter.cuts = []
+    node.fetcher().fetch(image_id, node.dest)
+    assert node.dest.read_bytes() == DATA
+
+
+def test_a_server_that_is_killed_and_comes_back(tmp_path: Path, serve: Serve) -> None:
+    server = serve(SHARING, files={"metadata.json": METADATA})
+    node = Node.of(tmp_path, server)
+    process = begin(node, upload(server), "--limit-rate", str(4 * MIB), "--retries=20")
+    part = tmp_path / "disk.part"
+    assert eventually(lambda: part.exists() and part.stat().st_size > MIB)
+    server.kill9()
+    server.start()
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 0, errors
+    assert node.dest.read_bytes() == DATA
+
+
+def test_a_killed_process_leaves_a_part_for_the_next(node: Node, image_id: str) -> None:
+    process = begin(node, image_id, "--limit-rate", str(4 * MIB))
+    part = node.where / "disk.part"
+    assert eventually(lambda: part.exists() and part.stat().st_size > MIB)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    left = part.stat().st_size
+    assert not node.dest.exists()
+
+    shown, errors = begin(node, image_id, "--progress", "json").communicate(timeout=60)
+
+    first = shown.splitlines()[0]
+    assert f'"done":{left},' in first, (first, errors)
+    assert node.dest.read_bytes() == DATA
+    assert node.litter() == []
+
+
+def test_a_disk_that_fills_up(node: Node, image_id: str) -> None:
+    process = begin(
+        node,
+        image_id,
+        preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, 2 * MIB)),
+    )
+    shown, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, shown) == (8, ""), errors
+    assert "no room" in errors
+    assert list(node.where.iterdir()) == []
+
+
+def begin(
+    node: Node, image_id: str, *options: str, preexec: Callable[[], None] | None = None
+) -> "subprocess.Popen[str]":
+    """Start the command for one image."""
+    words = (image_id, "--dest", str(node.dest), "--endpoint", node.server.base)
+    return node.command(*words, *options, preexec=preexec)
