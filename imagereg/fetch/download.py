@@ -15,6 +15,9 @@ from imagereg.fetch.part import BLOCK_BYTES, Part
 from imagereg.fetch.reporting import Reporter
 from imagereg.fetch.service import Attempts, Passing, Service
 
+#: How many answers in a row may not fit what is there.
+MOST_MISFITS = 3
+
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -30,7 +33,7 @@ class Download:
         self._report = report
         self._attempts = Attempts(service.retries, report)
         self._best = part.position
-        self._has_restarted = False
+        self._misfits = 0
 
     def run(self) -> None:
         """Bring in all bytes that are missing.
@@ -67,9 +70,12 @@ class Download:
             return True
         if response.status == 206 and self._fits(response):
             return True
-        if self._has_restarted:
+        self._misfits += 1
+        if self._misfits == 1:
+            # Headers that were cut look like whole ones.
+            raise Passing("the image service does not keep to the range")
+        if self._misfits > MOST_MISFITS:
             raise FetchFailed("the image service does not keep to the range")
-        self._has_restarted = True
         self._part.restart()
         return False
 
@@ -96,6 +102,7 @@ class Download:
         # A service that knows no ranges and breaks each time gets no new patience.
         if position > self._best:
             self._best = position
+            self._misfits = 0
             self._attempts.succeeded()
         self._report.moved(position)
 

@@ -167,7 +167,8 @@ class Service:
         try:
             document: dict[str, Any] = Reply(200, {}, body).json()
         except RegistryRefused as error:
-            raise FetchFailed(error.message) from error
+            # Headers that were cut look like whole ones, with nothing after them.
+            raise Passing(error.message) from error
         facts = read_facts(document)
         if facts.id != image_id:
             raise FetchNotFound(f"the service answers with image {facts.id}")
