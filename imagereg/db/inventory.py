@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imagereg.db.engine import Engine
+from imagereg.db.jobs import NO_DATA
 from imagereg.db.models import ImageRow, LocationRow
 from imagereg.db.places import condemn
 from imagereg.db.task_models import TaskRow
@@ -120,14 +121,6 @@ _STUCK = (
 
 #: How staged parts are named (see `images/staged.py`).
 _STAGED = re.compile(r"(?P<id>[0-9a-f-]{36})\.[0-9]+\.[0-9a-f]{16}")
-
-_NO_DATA = {
-    "size": None,
-    "virtual_size": None,
-    "checksum": None,
-    "os_hash_algo": None,
-    "os_hash_value": None,
-}
 
 
 class Inventory:
@@ -282,7 +275,7 @@ class Inventory:
                 return False
             self._engine.delete(LocationRow, LocationRow.image_id == image_id)
             ImageRow.update(
-                status=Status.QUEUED.value, updated_at_us=now_us(), **_NO_DATA
+                status=Status.QUEUED.value, updated_at_us=now_us(), **NO_DATA
             ).where(ImageRow.id == image_id).execute(self._engine.peewee)
         return True
 

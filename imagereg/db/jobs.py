@@ -8,6 +8,7 @@ process that was given up, and comes back, changes nothing any more.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import orjson
 
@@ -37,6 +38,18 @@ class Job:
     beat_at_us: int
     attempts: int
     payload: Mapping[str, object] = field(default_factory=dict)
+
+
+#: Data fields of an image that has no data.
+NO_DATA: Mapping[str, object] = MappingProxyType(
+    {
+        "size": None,
+        "virtual_size": None,
+        "checksum": None,
+        "os_hash_algo": None,
+        "os_hash_value": None,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from imagereg.db.images import ImageRepository
-from imagereg.db.jobs import ImageStep, Job, JobRepository, Outcome
+from imagereg.db.jobs import NO_DATA, ImageStep, Job, JobRepository, Outcome
 from imagereg.errors import (
     ImageNotFound,
     ImageRegError,
@@ -29,15 +29,6 @@ log = logging.getLogger(__name__)
 
 #: How often a long read looks whether its image is still there, in seconds.
 LOOK_S = 2.0
-
-#: Data fields of an image that has no data.
-NO_DATA = {
-    "size": None,
-    "virtual_size": None,
-    "checksum": None,
-    "os_hash_algo": None,
-    "os_hash_value": None,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from imagereg.db.jobs import Job, JobRepository, Outcome
+from imagereg.db.jobs import NO_DATA, ImageStep, Job, JobRepository, Outcome
 from imagereg.db.tasks import TaskRepository
 from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
 from imagereg.images.processes import is_gone
 from imagereg.jobs.scratch import Scratch
-from imagereg.model import TaskStatus, TaskType
+from imagereg.model import Status, TaskStatus, TaskType
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class Runner:
         if kind is None:
             return Outcome(TaskStatus.FAILURE, "this version does no such work")
         if job.attempts > MAX_ATTEMPTS:
-            return kind.failed(job, "given up: the service stopped during each attempt")
+            return self._given_up(kind, job)
         try:
             return kind.run(job)
         except LeaseLost:
@@ -203,6 +203,21 @@ class Runner:
         except Exception:
             log.exception("task %s failed", job.task.id)
             return kind.failed(job, INTERNAL)
+
+    def _given_up(self, kind: JobKind, job: Job) -> Outcome:
+        """End a job that no attempt could, even where it cannot clear up itself.
+
+        Bytes may be left then that no row tells of; `imagereg store gc` finds them.
+        """
+        message = "given up: the service stopped during each attempt"
+        try:
+            return kind.failed(job, message)
+        except LeaseLost:
+            raise
+        except Exception:
+            log.exception("task %s could not be cleared up", job.task.id)
+            step = ImageStep((Status.IMPORTING,), Status.QUEUED, NO_DATA, clears=True)
+            return Outcome(TaskStatus.FAILURE, message, step=step)
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
         """End the task, also when its image changed too much for the last step."""

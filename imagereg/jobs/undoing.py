@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagereg.db.images import ImageRepository
-from imagereg.db.jobs import ImageStep, Job, JobRepository, Outcome
+from imagereg.db.jobs import NO_DATA, ImageStep, Job, JobRepository, Outcome
 from imagereg.images.staged import StagedData
 from imagereg.jobs.filling import Filling
 from imagereg.jobs.import_plan import UNDER_WAY, ImportPlan, lists
 from imagereg.jobs.import_request import ImportMethod
-from imagereg.jobs.location_import import NO_DATA
 from imagereg.model import Image, Status, TaskStatus
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.db.jobs import Job, Outcome
+from imagereg.db.jobs import ImageStep, Job, Outcome
 from imagereg.jobs import runner
 from imagereg.jobs.runner import Runner
-from imagereg.model import TaskStatus, TaskType
+from imagereg.model import Status, TaskStatus, TaskType
 from tests.registry import LocalRegistry
 from tests.server import eventually
 
@@ -183,3 +183,32 @@ def test_a_lease_that_was_lost_ends_nothing(
 
     assert jobs.run_pending() == 1
     assert status(registry, image_id) == "processing"
+
+
+class Broken:
+    """A kind of job with a fault of ours, in the work and in the clearing up."""
+
+    def __init__(self, registry: LocalRegistry) -> None:
+        self.registry = registry
+
+    def run(self, job: Job) -> Outcome:
+        step = ImageStep((Status.QUEUED, Status.IMPORTING), Status.IMPORTING)
+        self.registry.registry.jobs._queue.jobs.advance(job, step)
+        raise ZeroDivisionError
+
+    def failed(self, job: Job, message: str) -> Outcome:
+        raise KeyError("caller")
+
+
+def test_a_job_that_cannot_even_be_cleared_up_ends(
+    registry: LocalRegistry, held: tuple[Held, Runner]
+) -> None:
+    _, jobs = held
+    kinds = {TaskType.LOCATION_IMPORT: Broken(registry)}
+    object.__setattr__(jobs._queue, "kinds", kinds)
+    image_id = begin(registry)
+
+    jobs.run_pending()
+
+    assert status(registry, image_id) == "failure"
+    assert registry.admin.show(image_id)["status"] == "queued"
