@@ -4,7 +4,6 @@ Source: contract compute-fetch 9.1.
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -69,10 +68,26 @@ def node_options(command: Command) -> Command:
 
 
 def service_options(command: Command) -> Command:
-    """Add the options that say how images come."""
+    """Add the options that say which service is asked, and how patiently."""
     for option in reversed(
         (
             click.option("--endpoint", metavar="URL", help="URL of the service."),
+            click.option("--retries", type=click.IntRange(0), help="[default: 3]"),
+            click.option(
+                "--timeout",
+                type=click.IntRange(1),
+                help="Seconds that a connection may stay silent.  [default: 60]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def way_options(command: Command) -> Command:
+    """Add the options that say how images come."""
+    for option in reversed(
+        (
             click.option(
                 "--direct",
                 type=click.Choice(["auto", "never", "only"]),
@@ -100,12 +115,6 @@ def service_options(command: Command) -> Command:
                 show_default=True,
                 help="Go on where an earlier call stopped.",
             ),
-            click.option("--retries", type=click.IntRange(0), help="[default: 3]"),
-            click.option(
-                "--timeout",
-                type=click.IntRange(1),
-                help="Seconds that a connection may stay silent.  [default: 60]",
-            ),
             click.option(
                 "--limit-rate",
                 type=click.IntRange(0),
@@ -114,13 +123,6 @@ def service_options(command: Command) -> Command:
             ),
             click.option(
                 "--min-free", type=click.IntRange(0), help="Bytes that must stay free."
-            ),
-            click.option(
-                "--progress",
-                type=click.Choice(SHOWN),
-                default="auto",
-                show_default=True,
-                help="How far it is: on the terminal, or as JSON lines.",
             ),
         )
     ):
@@ -136,8 +138,16 @@ def service_options(command: Command) -> Command:
     help="Put one image there, instead of into the cache.",
 )
 @click.option("--cache", is_flag=True, help="Put images into the cache (the default).")
+@click.option(
+    "--progress",
+    type=click.Choice(SHOWN),
+    default="auto",
+    show_default=True,
+    help="How far it is: on the terminal, or as JSON lines.",
+)
 @node_options
 @service_options
+@way_options
 @click.version_option(package_name="imagereg")
 @click.pass_context
 def fetch(
@@ -156,12 +166,15 @@ def fetch(
     The service is that of --endpoint, of the configuration, or of
     OS_IMAGE_ENDPOINT_OVERRIDE, OS_IMAGE_URL or OS_ENDPOINT.  The caller is that of
     OS_TOKEN, or of OS_USERNAME and OS_PASSWORD with OS_AUTH_TYPE=http_basic.
+
+    More: `imagereg-fetch cache --help` looks after the images of this node,
+    `imagereg-fetch prefetch --help` gets those of a list.
     """
     if dest is not None and (cache or len(images) > 1):
         raise click.UsageError("--dest takes one image, and no --cache")
     display = Display(options["progress"], as_json=options["as_json"])
     try:
-        fetcher = make_fetcher(options)
+        fetcher = make_fetcher(options, choices_of(options))
         status = 0
         for image in images:
             status = status or fetch_one(fetcher, image, dest, display)
@@ -228,7 +241,7 @@ def tell(error: ImageRegError) -> int:
     return status_of(error)
 
 
-def make_fetcher(options: Mapping[str, Any]) -> Fetcher:
+def make_fetcher(options: Mapping[str, Any], choices: Choices | None = None) -> Fetcher:
     """Return what gets images, as the options, files and environment say.
 
     Raises:
@@ -243,7 +256,12 @@ def make_fetcher(options: Mapping[str, Any]) -> Fetcher:
     if config.glance.insecure:
         click.echo("imagereg-fetch: certificates are not checked", err=True)
     auth = FixedAuth(find_credentials(None, (), os.environ))
-    choices = Choices(
+    return Fetcher(config, auth, choices)
+
+
+def choices_of(options: Mapping[str, Any]) -> Choices:
+    """Return what `way_options` say."""
+    return Choices(
         direct=options["direct"],
         verify=options["verify"],
         resume=options["resume"],
@@ -252,7 +270,6 @@ def make_fetcher(options: Mapping[str, Any]) -> Fetcher:
         limit_rate=options["limit_rate"],
         min_free=options["min_free"],
     )
-    return Fetcher(config, auth, choices)
 
 
 def load_config(options: Mapping[str, Any]) -> FetchConfig:
@@ -280,8 +297,3 @@ def load_config(options: Mapping[str, Any]) -> FetchConfig:
         config.cache, instances_path=folder.parent, subdirectory_name=folder.name
     )
     return replace(config, cache=compat)
-
-
-def main() -> None:
-    """Run the command."""
-    fetch(prog_name="imagereg-fetch", args=sys.argv[1:])

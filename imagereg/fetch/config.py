@@ -119,6 +119,27 @@ class CacheSection(Table):
     subdirectory_name: str = option(
         NAME, "_base", "Where layout `compat` keeps images, below `instances_path`."
     )
+    remove_unused_base_images: bool = option(
+        BOOL, True, "Have `cache gc` remove images that are not used for too long."
+    )
+    remove_unused_original_minimum_age_seconds: int = option(
+        integer(0), 86400, "How long an unused image is kept.", unit="seconds"
+    )
+    remove_unused_resized_minimum_age_seconds: int = option(
+        integer(0),
+        3600,
+        "How long an unused resized image of a compute service is kept.",
+        unit="seconds",
+    )
+    precache_concurrency: int = option(
+        integer(1), 1, "How many images `prefetch` gets at once.", unit="images"
+    )
+    max_size: int = option(
+        integer(0),
+        0,
+        "What `cache gc` leaves of all images, the latest used; 0 is no limit.",
+        unit="bytes",
+    )
     min_free: int = option(
         integer(0), 0, "What must stay free on the file system.", unit="bytes"
     )

@@ -8,6 +8,7 @@ Source: contract compute-fetch 4, C-4, C-9.
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -142,6 +143,19 @@ class Layout:
         """Make the directories for an entry."""
         for folder in (entry.path.parent, entry.lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def files(self) -> Iterator[Path]:
+        """Yield every file where images lie, by name."""
+        pattern = "*" if self.is_compat else "??/*"
+        for path in sorted(self.root.glob(pattern)):
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+    def lock_of(self, path: Path) -> Path:
+        """Return the lock that stands for a file of any kind."""
+        name = re.split(r"[._]", path.name)[0]
+        kind = f"nova-{name}" if self.is_compat else f"{name}.lock"
+        return self.locks / kind
 
     def entries(self) -> Iterator[tuple[Entry, Notes]]:
         """Yield all entries, by name."""

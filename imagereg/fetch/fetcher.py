@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from imagereg.client.session import Trust
-from imagereg.errors import Invalid
+from imagereg.errors import FetchNoData, FetchNotFound, FetchRefused, Invalid
 from imagereg.fetch.acquire import Acquired, Acquisition, Choices
 from imagereg.fetch.checks import needs_conversion
 from imagereg.fetch.config import FetchConfig
@@ -110,6 +110,18 @@ class Fetcher:
                 result = self._fetch_to(image_id, dest, report)
         report.say("done")
         return result
+
+    def is_gone(self, image_id: str) -> bool:
+        """Return whether the service has the image no more, or gives it to nobody.
+
+        Raises:
+            FetchFailed: the service does not say.
+        """
+        try:
+            self._service.show(image_id, Reporter(image_id)).check_available()
+        except (FetchNotFound, FetchNoData, FetchRefused):
+            return True
+        return False
 
     def _fetch_to(self, image_id: str, dest: Path, report: Reporter) -> FetchResult:
         if dest.is_dir() or not dest.parent.is_dir():
