@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Authenticator(Protocol):
-    """One mode of identity; `app.py` picks it by ``[paste_deploy] flavor``.
+    """One mode of identity; `ground.py` picks it by ``[paste_deploy] flavor``.
 
     Attributes:
         challenge: ``WWW-Authenticate`` of a 401 (ruling U-6).
