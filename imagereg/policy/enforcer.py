@@ -35,12 +35,11 @@ class FileWatch:
             (path, _stamp(path)) for path in self._files
         ]
         for directory in self._directories:
+            stamps.append((directory, _stamp(directory)))
             try:
                 names = os.listdir(directory)  # noqa: PTH208 - a path object per name
             except OSError:
-                stamps.append((directory, None))
                 continue
-            stamps.append((directory, _stamp(directory)))
             for name in sorted(names):
                 path = f"{directory}/{name}"
                 stamps.append((path, _stamp(path)))

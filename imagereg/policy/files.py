@@ -155,7 +155,7 @@ def _json_pairs(text: str) -> Iterator[tuple[str, object, int]]:
 
 def _skip(text: str, at: int) -> int:
     """Return the position of the next character that is no blank."""
-    while text[at : at + 1] and text[at] in _BLANKS:
+    while at < len(text) and text[at] in _BLANKS:
         at += 1
     return at
 

@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.policy.actions import DEFAULTS, OWN, REGISTERED, RETIRED, Action
+from imagereg.policy.actions import (
+    BUILT_IN,
+    DEFAULTS,
+    OWN,
+    REGISTERED,
+    RETIRED,
+    Action,
+)
 from imagereg.policy.language import parse
 from imagereg.policy.rules import load_rule_set
+from imagereg.policy.writing import sample_lines
 
 UNSCOPED = {
     *("default", "context_is_admin", "service_api"),
@@ -32,6 +40,18 @@ def test_a_default_can_be_read_and_says_what_it_guards(name: str) -> None:
     assert default.old is None or parse(default.old)
     assert default.guards.endswith(".")
     assert default.scope == (None if name in {*UNSCOPED, *OWN} else "project")
+
+
+def test_the_whole_table_is_the_sample_that_operators_read() -> None:
+    """The sample was held against the contract's table, row by row."""
+    sample = Path(__file__).parents[2] / "policies" / "built-in.yaml"
+
+    assert [*sample_lines()] == sample.read_text().removesuffix("\n").split("\n")
+
+
+def test_names_that_are_no_actions() -> None:
+    assert BUILT_IN == {"restricted": "!"}
+    assert {"copy_from"} == RETIRED
 
 
 @pytest.mark.parametrize("enforce", [True, False])

@@ -161,6 +161,7 @@ CREDENTIALS = {
         "level": 7,
         "user": {"id": "u"},
         "projects": [{"id": "p"}, {}, {"id": "q"}],
+        "groups": ({"id": "f"}, {"id": "g"}),
     },
 }
 
@@ -189,6 +190,8 @@ CREDENTIALS = {
         ("not user_id.foo:%(gone)s", {}, True),  # the target is asked first
         ("token.projects.id:q", {}, True),
         ("token.projects.id:r", {}, False),
+        ("token.groups.id:g", {}, True),
+        ("token.groups.id:h", {}, False),
         ("user_id:%(a.b)s", {"a.b": "u"}, True),
         ("user_id:%(a.b)s", {"a": {"b": "u"}}, False),
     ],
@@ -235,15 +238,24 @@ def test_what_cannot_be_judged_refuses_under_not_as_well(
         ("role:admin", "roles are a list, not a str"),
         ("http://host/%(gone)s", "the target lacks a field of `http://host/%(gone)s`"),
         ("http://host/", "`http://host/` cannot be asked"),
+        ("user_id:%(digits)s", "Exceeds the limit"),
+        ("not 'x':%(digits)s", "Exceeds the limit"),
     ],
 )
 def test_the_log_says_why_a_rule_cannot_be_judged(
     text: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    allows(text, {"user_id": "u", "roles": "admin"}, {"name": "long"})
+    target = {"name": "long", "digits": 10**5000}
+
+    allows(text, {"user_id": "u", "roles": "admin"}, target)
 
     (message,) = caplog.messages
     assert message.startswith(f"rule it cannot be judged: {why}")
+
+
+def test_a_role_is_a_text(caplog: pytest.LogCaptureFixture) -> None:
+    assert not allows("not role:admin", {"roles": ["member", 5]})
+    assert caplog.messages == ["rule it cannot be judged: a role is not a text"]
 
 
 def test_only_the_fields_that_a_rule_reads_are_asked_of_a_target() -> None:

@@ -81,6 +81,40 @@ def test_any_change_is_noticed(file: Path, change: Callable[[Path], None]) -> No
     assert enforcer.refresh()
 
 
+def test_a_file_where_a_directory_is_expected_is_noticed(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = file.with_name("policy.d")
+    enforcer = Enforcer.from_files(file, [folder])
+
+    folder.touch()
+
+    assert enforcer.refresh() is False
+    assert caplog.messages == [
+        "policy files are at fault, the rules stay:\n"
+        f"{folder}: cannot be read: Not a directory"
+    ]
+
+
+def test_removed_files_are_told_in_the_order_of_names(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = file.with_name("policy.d")
+    folder.mkdir()
+    paths = [folder / name for name in "abcdef"]
+    for path in paths:
+        path.write_text("{}")
+    enforcer = Enforcer.from_files(file, [folder])
+
+    for path in paths:
+        path.unlink()
+
+    assert enforcer.refresh()
+    assert caplog.messages == [
+        f"policy file {path} is gone, and its rules with it" for path in paths
+    ]
+
+
 def test_broken_files_leave_the_last_good_rules_and_are_logged_once(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -147,6 +147,22 @@ def test_nothing_within_a_part_that_was_not_needed_is_marked_as_asked() -> None:
 
     assert [node.asked for node in idle.walk()] == [False] * 4
     assert [node.asked for node in needed.walk()] == [True, True]
+    assert [*map(str, (node.check for node in idle.walk()))] == [
+        "(role:a and not role:b)",
+        *("role:a", "not role:b", "role:b"),
+    ]
+
+
+def test_what_was_not_needed_still_leads_to_its_rules() -> None:
+    rules = texts(it="role:reader or rule:one", one="rule:two", two="role:a")
+
+    idle = explain(rules, READER, "it", {}).tree.children[1]
+
+    assert [node.rule and node.rule.name for node in idle.walk()] == [
+        "one",
+        "two",
+        None,
+    ]
 
 
 def test_a_rule_that_is_referred_to_twice_is_judged_once() -> None:

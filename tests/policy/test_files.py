@@ -102,6 +102,15 @@ def test_faults_name_file_and_line(
     assert found.faults[0].startswith(start + what)
 
 
+def test_what_neither_reader_takes_is_told_by_both(tmp_path: Path) -> None:
+    (fault,) = read(tmp_path, '{"a" "b"}').faults
+
+    assert fault == (
+        f"{tmp_path}/policy.json:1: not JSON: expected ':'; "
+        "not YAML: expected ',' or '}', but got '<scalar>'"
+    )
+
+
 def test_a_name_that_is_no_text_hides_no_other(tmp_path: Path) -> None:
     found = read(tmp_path, "1: role:a\nb: role:b\n2: role:c\n")
 

@@ -123,11 +123,26 @@ def test_what_is_no_rule_is_refused(text: str, what: str) -> None:
     assert what in caught.value.message
 
 
-def test_a_hole_without_a_name_is_told() -> None:
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("user_id:%s", "broken interpolation in `%s`: a hole needs a name"),
+        (None, "a rule is a text, not null"),
+        (5, "a rule is a text, not int"),
+        ("foo", "`foo` is no check: it has no colon"),
+        ([5], "a list of checks holds a int, not a text"),
+        ("'a'", "'a' is a quoted text, not a check"),
+        ("  ", "only blanks: write the empty text to allow"),
+        ("@ !", "expected `and` or `or` before `!`"),
+        ("or @", "expected a check before `or`"),
+        ("not " * (MAX_DEPTH + 1) + "@", "too deeply nested"),
+        ("(@", "a parenthesis is not closed"),
+    ],
+)
+def test_what_is_wrong_is_told_in_words(value: object, told: str) -> None:
     with pytest.raises(RuleSyntaxError) as caught:
-        parse("user_id:%s")
+        parse_rule(value)
 
-    told = "broken interpolation in `%s`: a hole needs a name"
     assert caught.value.message == told
 
 

@@ -11,6 +11,8 @@ from imagereg.policy.lint import Finding, Level, hint, is_write, lint, nearest
 from imagereg.policy.rules import RuleSet, load_rule_set
 from imagereg.policy.truth import MOST_LEAVES, Truth
 
+FIELDS = ("id", "name", "owner", "size", "status", "visibility")
+
 
 def findings(tmp_path: Path, text: str, *used: str) -> tuple[Finding, ...]:
     file = tmp_path / "policy.json"
@@ -92,10 +94,10 @@ def test_a_finding_names_file_line_and_the_nearest_name(tmp_path: Path) -> None:
         ("default", "@", ["is the same as the built-in rule"]),
         (
             "get_images",
-            "user_id:%(visibility)s or user_id:%(id)s or user_id:%(owner)s",
+            " or ".join(f"user_id:%({name})s" for name in reversed(FIELDS)),
             [
                 f"the target has no `{field}`, so the part that reads it is never true"
-                for field in ("id", "owner", "visibility")
+                for field in FIELDS
             ],
         ),
         (
@@ -164,6 +166,7 @@ def test_an_entry_that_a_later_file_replaces_is_told(tmp_path: Path) -> None:
     later.mkdir()
     first.write_text('{"get_image": "is_admn:True", "get_task": "role:x"}')
     (later / "b.json").write_text('{"get_image": "role:y"}')
+    (later / "c.json").write_text('{"get_task": "role:y"}')
     rules = load_rule_set(first, [later])
 
     found = lint(read_policy_files(first, [later]).entries, rules, {})
@@ -172,9 +175,25 @@ def test_an_entry_that_a_later_file_replaces_is_told(tmp_path: Path) -> None:
     assert [str(each) for each in found] == [
         f"{first}:1: rule `get_image`: is replaced by {later / 'b.json'}:1"
         " (note: replaced)",
-        f"{first}:1: rule `get_task`: is never asked; use `tasks_api_access`"
+        f"{first}:1: rule `get_task`: is replaced by {later / 'c.json'}:1"
+        " (note: replaced)",
+        f"{later / 'c.json'}:1: rule `get_task`: is never asked; use `tasks_api_access`"
         " (note: unasked)",
     ]
+
+
+def test_a_retired_name_is_told(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path, '{"copy_from": ""}')
+
+    assert found.text == "has no effect any more"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("get_imag", "; did you mean `get_image`?"), ("get_imxyz", "")],
+)
+def test_only_what_is_much_alike_is_meant(name: str, found: str) -> None:
+    assert nearest(name, {"get_image"}) == found
 
 
 @pytest.mark.parametrize(

@@ -355,7 +355,18 @@ def test_a_name_that_no_rule_has_is_refused(caplog: pytest.LogCaptureFixture) ->
     decision = load_rule_set(None).decide(ADMIN, "no_such_action", {})
 
     assert decision == Decision(False, "no_such_action", "no_such_action")
-    assert "no_such_action" in caplog.text
+    assert caplog.messages == [
+        "no policy rule is named no_such_action, which is refused"
+    ]
+
+
+def test_a_name_that_the_default_rule_stands_for_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rules = RuleSet.from_texts({"default": "@"})
+
+    assert rules.decide({}, "no_such_action", {}).allowed
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
@@ -420,8 +431,11 @@ def test_an_expression_is_asked_by_the_rules_of_the_set(
 
     assert rule.allows(ADMIN, {})
     assert rule.allows(MEMBER, {"name": "x"})
-    assert not rule.allows({"user_id": "u"}, {})
-    assert "user_id.x:y) cannot be judged: no `x` within a str" in caplog.text
+    assert rule.allows({"user_id": "u"}, {}) is False
+    assert caplog.messages == [
+        "expression (rule:context_is_admin or 'x':%(name)s or user_id.x:y) "
+        "cannot be judged: no `x` within a str"
+    ]
     assert rule.fields == {"name"}
     assert not rule.reads_whole_target
 
@@ -429,7 +443,11 @@ def test_an_expression_is_asked_by_the_rules_of_the_set(
 @pytest.mark.parametrize(
     ("expression", "error", "what"),
     [
-        ("rule:nowhere", UnknownRule, "`rule:nowhere` refers to unknown rule"),
+        (
+            "rule:nowhere",
+            UnknownRule,
+            "`rule:nowhere` refers to unknown rule `nowhere`",
+        ),
         ("role:a or", RuleSyntaxError, "ends where a check is expected"),
     ],
 )
