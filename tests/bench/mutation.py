@@ -79,6 +79,7 @@ class _Mutated(MetaPathFinder, Loader):
 
     def import_again(self, items: list[pytest.Item], folder: Path) -> int:
         """Import everything anew, and run the files that hold the tests."""
+        re.purge()  # What `re` warns of, it tells only when it compiles.
         for known in list(sys.modules):
             if known.partition(".")[0] in ("imagereg", "tests"):
                 del sys.modules[known]
@@ -133,7 +134,7 @@ class Run:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
             self._taken_s[item.nodeid] = time.process_time() - begun_s
         self._coverage.stop()
-        if session.testsfailed or not self._passes(session.items):
+        if session.testsfailed or not self._passes_as_is(session):
             raise pytest.UsageError("the tests fail without any fault")
         gc.freeze()  # Nothing is moved in the processes to come, so little is copied.
         totals: Counter[str] = Counter()
@@ -173,6 +174,13 @@ class Run:
             self._blame(f"{self._reasons.name}: excuses nothing: {name}: {key}")
         return fates
 
+    def _passes_as_is(self, session: pytest.Session) -> bool:
+        """Return whether the tests pass again, in both ways of trying a mutant."""
+        path = ROOT / "imagereg" / f"{self._modules[0]}.py"
+        code = compile(path.read_text(), str(path), "exec", dont_inherit=True)
+        same = _Mutated(path, code, code)
+        return self._passes(session.items) and self._passes(session.items, same)
+
     def _passes(
         self, items: list[pytest.Item], fault: "_Mutated | None" = None
     ) -> bool:
@@ -204,7 +212,7 @@ class Run:
             for index, item in enumerate(items):
                 self._at[:] = index.to_bytes(4)
                 _allow(LEAST_S + TIMES_SLOWER * self._taken_s[item.nodeid])
-                re.purge()  # What `re` warns of, it tells only when it compiles.
+                re.purge()
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
                 if item.session.testsfailed:
                     return 1
@@ -298,7 +306,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(ROOT)
     # A failure is enough: no smaller example is needed, and none is remembered.
     phases = (Phase.explicit, Phase.generate)
-    settings.register_profile("mutation", database=None, phases=phases)
+    settings.register_profile(
+        "mutation", database=None, phases=phases, derandomize=True
+    )
     settings.load_profile("mutation")
     run = Run(options.modules or every, reasons, sys.stdout)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
@@ -307,4 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if sys.flags.hash_randomization:  # Sets are in the same order each time.
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     sys.exit(main())
