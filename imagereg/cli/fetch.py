@@ -116,6 +116,13 @@ def way_options(command: Command) -> Command:
                 help="Go on where an earlier call stopped.",
             ),
             click.option(
+                "--connections",
+                type=click.IntRange(1, 8),
+                default=1,
+                show_default=True,
+                help="Ranges of an image to fetch at once.",
+            ),
+            click.option(
                 "--limit-rate",
                 type=click.IntRange(0),
                 default=0,
@@ -267,6 +274,7 @@ def choices_of(options: Mapping[str, Any]) -> Choices:
         resume=options["resume"],
         format=options["disk_format"],
         inspect=not options["no_inspect"],
+        connections=options["connections"],
         limit_rate=options["limit_rate"],
         min_free=options["min_free"],
     )

@@ -22,6 +22,7 @@ from imagereg.fetch import checks, direct
 from imagereg.fetch.config import FetchConfig
 from imagereg.fetch.download import Download
 from imagereg.fetch.facts import Expected, Facts
+from imagereg.fetch.parallel import NoRanges, ParallelDownload
 from imagereg.fetch.part import Part, discard, disk_failures, part_of, publish
 from imagereg.fetch.reporting import Reporter
 from imagereg.fetch.service import Service
@@ -39,6 +40,7 @@ class Choices:
         resume: go on with what an earlier run left.
         format: ``raw``, ``qcow2`` or ``keep``; None is what the cache's layout wants.
         inspect: look at the format of what came.
+        connections: how many ranges are fetched at once.
         limit_rate: bytes in a second; 0 is no limit.
         min_free: bytes that must stay free; None is what the configuration says.
     """
@@ -48,6 +50,7 @@ class Choices:
     resume: bool = True
     format: str | None = None
     inspect: bool = True
+    connections: int = 1
     limit_rate: int = 0
     min_free: int | None = None
 
@@ -195,6 +198,14 @@ class Acquisition:
             self._complete(part, expected)
 
     def _download(self, part: Part, facts: Facts) -> None:
+        if self._choices.connections > 1:
+            try:
+                ParallelDownload(
+                    self._service, facts, part, self._report, self._choices.connections
+                ).run()
+            except NoRanges:
+                _log.info("image %s: the service has no ranges", facts.id)
+        # What is missing now: the whole, a short rest, or nothing.
         Download(self._service, facts, part, self._report).run()
 
     def _complete(self, part: Part, expected: Expected) -> None:

@@ -41,8 +41,10 @@ class Download:
         Raises:
             FetchFailed: the class says why.
         """
-        self._report.start("http", self._part.position, self._facts.size)
-        is_complete = self._facts.size == self._part.position > 0
+        is_complete = self._facts.size == self._part.position > self._part.inherited
+        if not is_complete:
+            self._report.start("http", self._part.position, self._facts.size)
+            is_complete = self._facts.size == self._part.position > 0
         while not is_complete:
             try:
                 is_complete = self._continue()
@@ -80,10 +82,10 @@ class Download:
         return False
 
     def _fits(self, response: BaseHTTPResponse) -> bool:
-        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != self._part.position:
+        found = content_range(response)
+        if found is None or found[0] != self._part.position:
             return False
-        return found[3] == "*" or self._facts.size in (None, int(found[3]))
+        return found[1] is None or self._facts.size in (None, found[1])
 
     def _blocks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
         while True:
@@ -111,3 +113,11 @@ class Download:
         if size is not None and self._part.position < size:
             raise Passing("the image service sends less than it said")
         return True
+
+
+def content_range(response: BaseHTTPResponse) -> tuple[int, int | None] | None:
+    """Return the first byte of an answer and the size of the whole, if it says."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if found is None:
+        return None
+    return int(found[1]), None if found[3] == "*" else int(found[3])

@@ -8,6 +8,7 @@ import pytest
 
 from tests.bench import (
     bench_cache,
+    bench_fetch,
     bench_lists,
     bench_parallel,
     bench_s3,
@@ -58,6 +59,16 @@ def test_the_comparison_with_the_floors_runs(
     printed = capsys.readouterr().out
     for name in ("upload sized", "upload chunked", "download whole", "download range"):
         assert f"\n{name}, " in printed
+
+
+def test_the_benchmark_of_fetching_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench_fetch.main(["--mib", "4", "--rounds", "1", "--folder", str(tmp_path)])
+
+    printed = capsys.readouterr().out
+    for name in bench_fetch.FLOORS:
+        assert f"\n{name}: " in printed
 
 
 def test_the_benchmark_with_stalled_peers_runs(

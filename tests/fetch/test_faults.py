@@ -1,5 +1,6 @@
 """What breaks on the way: the network, the service, the disk, the process."""
 
+import json
 import random
 import resource
 import signal
@@ -8,13 +9,16 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagereg.errors import FetchUnreachable
+from imagereg.fetch import Progress
 from tests.conftest import Serve
 from tests.fetch.conftest import DATA, METADATA, MIB, SHARING, Node, upload
 from tests.server import Server, eventually
@@ -105,14 +109,22 @@ def test_a_connection_that_is_cut_anywhere_goes_on(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(cuts=st.lists(st.integers(0, len(DATA) + 2000), max_size=4))
+@given(
+    cuts=st.lists(st.integers(0, len(DATA) + 2000), max_size=4),
+    connections=st.sampled_from([1, 3]),
+)
 def test_whatever_the_cuts_the_bytes_are_right(
-    tmp_path: Path, shared: Server, cutter: Cutter, image_id: str, cuts: list[int]
+    tmp_path: Path,
+    shared: Server,
+    cutter: Cutter,
+    image_id: str,
+    cuts: list[int],
+    connections: int,
 ) -> None:
     node = Node.of(tmp_path, shared).with_service(cutter.base, num_retries=5)
     cutter.cuts = list(cuts)
 
-    result = node.fetcher().fetch(image_id, node.dest)
+    result = node.fetcher(connections=connections).fetch(image_id, node.dest)
 
     assert result.verified
     assert node.dest.read_bytes() == DATA
@@ -133,6 +145,52 @@ def test_retries_end_and_what_came_stays(
     cutter.cuts = []
     node.fetcher().fetch(image_id, node.dest)
     assert node.dest.read_bytes() == DATA
+
+
+class Whole(BaseHTTPRequestHandler):
+    """A service that knows no ranges."""
+
+    image: ClassVar[dict[str, object]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        is_data = self.path.endswith("/file")
+        body = DATA if is_data else json.dumps(self.image).encode()
+        if is_data:
+            self.asked.append(self.headers.get("Range", ""))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_service_without_ranges_sends_the_whole(node: Node, image_id: str) -> None:
+    Whole.image, Whole.asked[:] = node.server.client().show(image_id), []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Whole) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        far = node.with_service(f"http://127.0.0.1:{service.server_port}")
+        result = far.fetcher(connections=4).fetch(image_id, node.dest)
+        service.shutdown()
+
+    assert Whole.asked == [f"bytes=0-{4 * MIB - 1}", ""]
+    assert (result.verified, node.dest.read_bytes()) == (True, DATA)
+
+
+def test_ranges_come_side_by_side(node: Node, shared: Server, cutter: Cutter) -> None:
+    before = cutter.answers
+    far = node.with_service(cutter.base)
+    data = random.Random(9).randbytes(18 * MIB + 5)
+    image_id = upload(shared, data)
+    told: list[Progress] = []
+
+    far.fetcher(connections=4).fetch(image_id, node.dest, progress=told.append)
+
+    assert node.dest.read_bytes() == data
+    assert cutter.answers >= before + 2
+    assert [each.event for each in told].count("start") == 1
 
 
 def test_a_server_that_is_killed_and_comes_back(tmp_path: Path, serve: Serve) -> None:
