@@ -214,19 +214,20 @@ class CacheDirectory:
         waiting.sort(key=lambda entry: (_facts(entry).st_mtime_ns, entry.name))
         return [entry.name for entry in waiting]
 
-    def clean(self, stall_s: float) -> int:
+    def clean(self, stall_s: float, *, pretend: bool = False) -> int:
         """Remove what failed, and what was begun so long ago and has no maker.
 
-        Returns how many files went.
+        Returns how many files went, or would go.
         """
         removed = 0
         for entry in _files(self.path / "invalid", _MARKED):
             with suppress(FileNotFoundError):
-                Path(entry).unlink()
+                if not pretend:
+                    Path(entry).unlink()
                 removed += 1
         for entry in _files(self.path / "incomplete", _MARKED):
             if _age_s(entry) > stall_s:
-                removed += self._remove_stalled(Path(entry))
+                removed += self._remove_stalled(Path(entry), pretend=pretend)
         return removed
 
     def free_bytes(self) -> int:
@@ -247,12 +248,13 @@ class CacheDirectory:
             locks.lock(descriptor)
             yield
 
-    def _remove_stalled(self, path: Path) -> int:
+    def _remove_stalled(self, path: Path, *, pretend: bool) -> int:
         with self._names(), suppress(FileNotFoundError):
             descriptor = os.open(path, _READ)
             try:
                 if locks.try_lock(descriptor):
-                    path.unlink()
+                    if not pretend:
+                        path.unlink()
                     return 1
             finally:
                 os.close(descriptor)

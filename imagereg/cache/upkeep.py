@@ -81,22 +81,26 @@ class Upkeep:
             log.info("pruned %d images, %d bytes, from the cache", files, freed)
         return Pruned(files, freed)
 
-    def clean(self) -> int:
+    def clean(self, *, pretend: bool = False) -> int:
         """Remove failed and stalled copies, and those whose image is gone.
 
-        Returns how many files went.
+        Returns how many files went, or would go.
         """
         directory, books = self.cache.directory, self.cache.books
-        removed = directory.clean(self.cache.rules.stall_s)
+        removed = directory.clean(self.cache.rules.stall_s, pretend=pretend)
         for image_id in books.orphans():
-            self.cache.forget(image_id)
+            if not pretend:
+                self.cache.forget(image_id)
             removed += 1
         known = {copy.image_id for copy in books.held()}
         held = directory.held()
         for file in held:
             if file.image_id not in known and file.age_s > UNKNOWN_S:
-                self.cache.remove(file.image_id)
+                if not pretend:
+                    self.cache.remove(file.image_id)
                 removed += 1
+        if pretend:
+            return removed
         for image_id in known - {file.image_id for file in held}:
             directory.settle(image_id, partial(books.delete, image_id))
         return removed

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from imagereg.cache.opening import open_cache, open_directory
 from imagereg.cli.config import config_options
 from imagereg.cli.metadefs import open_engine
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.inventory import Inventory
 from imagereg.db.staged import StagedRepository
 from imagereg.db.uploads import UploadRepository
+from imagereg.doctor.cached import CachedCopies
 from imagereg.doctor.collection import HOUR_S, Collection, Wanted
 from imagereg.doctor.findings import MEANINGS, Finding, Kind
 from imagereg.doctor.verification import Sample, Verification
@@ -25,6 +27,7 @@ from imagereg.errors import ImageRegError
 from imagereg.images.processes import worker_name
 from imagereg.images.recovery import Recovery
 from imagereg.images.removal import Removal
+from imagereg.images.sources import Sources
 from imagereg.images.staged import StagedData
 from imagereg.model import format_time
 from imagereg.settings import load_settings
@@ -96,7 +99,8 @@ def verify(
     """Read objects again, and compare sizes and hashes with the rows.
 
     --sample takes those that were not verified for longest.  The only copy of an
-    image is never removed, however bad.
+    image is never removed, however bad.  Without --store and --sample the image
+    cache of this node is read as well.
     """
     parts = _Parts.open(config_files, config_dirs, store_id)
     if status:
@@ -118,6 +122,10 @@ def verify(
             counted["objects"] += 1
             if finding is not None:
                 findings.append(finding)
+        if parts.cached is not None and sample is None:
+            for copy in parts.cached.verify(pace, fix=fix):
+                counted["objects"] += 1
+                findings += [copy] if copy is not None else []
     said = f"{counted['objects']} objects read, {counted['bytes']} bytes"
     _report(findings, said, counted, as_json=as_json)
 
@@ -165,13 +173,19 @@ def gc(
         parts.recovery,
     )
     findings = list(collection.run(Wanted(store_id, fix, foreign, settled_s)))
+    if parts.cached is not None:
+        findings += parts.cached.collect(fix=fix)
     said = f"{len(parts.stores)} stores looked at" if store_id is None else ""
     _report(findings, said, {}, as_json=as_json)
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What the commands work with, opened to look."""
+    """What the commands work with, opened to look.
+
+    Attributes:
+        cached: None where there is no cache, or one store alone is meant.
+    """
 
     inventory: Inventory
     deletions: DeletionRepository
@@ -179,6 +193,7 @@ class _Parts:
     stores: StoreCatalog
     removal: Removal
     recovery: Recovery
+    cached: CachedCopies | None
 
     @classmethod
     def open(
@@ -194,7 +209,14 @@ class _Parts:
         removal = Removal(deletions, stores, worker_name)
         staged = StagedData(StagedRepository(engine), stores, removal, worker_name)
         recovery = Recovery(uploads, stores, removal, staged, worker_name)
-        return cls(Inventory(engine), deletions, uploads, stores, removal, recovery)
+        directory = open_directory(settings) if store_id is None else None
+        cached = None
+        if directory is not None:
+            read = Sources(stores).read
+            cached = CachedCopies(open_cache(settings, directory, engine, read))
+        return cls(
+            Inventory(engine), deletions, uploads, stores, removal, recovery, cached
+        )
 
 
 def _report(
