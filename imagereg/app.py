@@ -101,6 +101,7 @@ def _parts(ground: Ground) -> Parts:
         quotas=ground.quotas,
         formats=ground.formats,
         wanted=ground.wanted,
+        delegations=ground.delegations,
     )
 
 
@@ -189,12 +190,14 @@ def _tasks(ground: Ground) -> Tasks:
 
 
 def _imports(ground: Ground) -> Imports:
+    runs_jobs = ground.settings.imagereg.run_jobs
     return Imports(
         tasks=TaskRepository(ground.engine),
         stores=ground.stores,
         staged=ground.staged,
         url_filter=URLFilter(ground.settings.import_filtering_opts),
         wake=ground.wanted.set,
+        delegations=ground.delegations if runs_jobs else None,
         several_stores=ground.settings.multi_store,
     )
 

@@ -37,6 +37,7 @@ from imagereg.images.removal import Removal
 from imagereg.images.scrubber import Scrubber, is_scrubber_gone
 from imagereg.images.sources import Sources
 from imagereg.images.staged import StagedData
+from imagereg.jobs.delegation import Delegations
 from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.remote import RemoteClient, RemoteOptions
 from imagereg.protection.guard import PropertyGuard
@@ -57,6 +58,7 @@ class Ground:
         cache_directory: None where the cache is not turned on.
         declared: custom properties that the operator declares.
         wanted: set when a job is waiting.
+        delegations: what callers lend to imports.
     """
 
     settings: Settings
@@ -68,6 +70,7 @@ class Ground:
     cache_directory: CacheDirectory | None
     declared: DeclaredProperties
     wanted: threading.Event
+    delegations: Delegations
 
     @cached_property
     def images(self) -> ImageRepository:
@@ -198,6 +201,7 @@ def open_ground(settings: Settings) -> Ground:
         cache_directory,
         declared,
         threading.Event(),
+        Delegations(),
     )
 
 

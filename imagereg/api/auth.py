@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 
 from imagereg.api.peers import Peers
 from imagereg.errors import HeaderTooLong, Invalid, Unauthenticated
+from imagereg.jobs.delegation import Delegation
 from imagereg.model import Caller
 
 #: Longest value of an identity header, in bytes (ruling U-3).
@@ -38,6 +39,9 @@ class Authenticator(Protocol):
 
     def identify(self, request: Request) -> Caller:
         """Return who calls.  Raises `Unauthenticated` when nobody confirmed it."""
+
+    def delegation(self, request: Request) -> Delegation:
+        """Return what the caller lends to work that another service takes part in."""
 
 
 class NoAuth:
@@ -70,6 +74,10 @@ class NoAuth:
             roles=caller.roles if roles is None else split_roles(roles),
         )
 
+    def delegation(self, request: Request) -> Delegation:
+        """Return nothing: no token that was sent here proves anything."""
+        return Delegation()
+
 
 class TrustedHeaders:
     """A front end authenticates, and says who it was by Keystone's headers.
@@ -101,6 +109,16 @@ class TrustedHeaders:
         if self._allow_anonymous:
             return Caller(read_only=True)
         raise Unauthenticated("no confirmed identity")
+
+    def delegation(self, request: Request) -> Delegation:
+        """Return token and service catalog, as the front end hands them on."""
+        headers = request.headers
+        is_confirmed = headers.get("X-Identity-Status") == "Confirmed"
+        if request.remote_addr not in self._peers or not is_confirmed:
+            return Delegation()
+        return Delegation(
+            headers.get("X-Auth-Token", ""), headers.get("X-Service-Catalog", "")
+        )
 
 
 def request_id(request: Request, longest: int) -> str:

@@ -10,6 +10,7 @@ from flask import Request
 
 from imagereg.errors import Invalid, Unauthenticated
 from imagereg.identity.passwords import Passwords
+from imagereg.jobs.delegation import Delegation
 from imagereg.model import Caller
 
 _SCHEME = "basic"
@@ -54,6 +55,10 @@ class HTTPBasic:
             project_domain_id=account.domain,
             roles=account.roles,
         )
+
+    def delegation(self, request: Request) -> Delegation:
+        """Return nothing: a password is for this service alone."""
+        return Delegation()
 
 
 def _decode(header: str) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from imagereg.api.services import Call
 
 def begin(call: Call) -> Response:
     """Let the image get its data from where the body says; the work is done later."""
-    call.services.imports.begin(call.grant, call.body)
+    lent = call.services.authenticator.delegation(call.request)
+    call.services.imports.begin(call.grant, call.body, lent)
     response = Response(status=202)
     del response.headers["Content-Type"]
     return response

@@ -66,8 +66,12 @@ class TaskRepository:
         approved: ApprovedTask,
         status: Status,
         payload: Mapping[str, object] | None = None,
+        worker: str | None = None,
     ) -> None:
         """Lock the image for a task and queue the work, all in one transaction.
+
+        Work that one process alone can begin is claimed for that ``worker`` at once:
+        others take it up only when that process is no more.
 
         A lock that no unfinished task holds is broken: unfinished work is always
         taken up by somebody, so such a lock is a leftover.  So is the lock of a task
@@ -93,6 +97,7 @@ class TaskRepository:
             self._insert(
                 JobRow,
                 task_id=task.id,
+                worker=worker,
                 beat_at_us=task.created_at_us,
                 payload=orjson.dumps(payload or {}).decode(),
             )

@@ -15,12 +15,14 @@ from imagereg.images.quotas import Quotas
 from imagereg.images.removal import Removal
 from imagereg.images.sources import Sources
 from imagereg.images.staged import StagedData
+from imagereg.jobs.delegation import Delegations
 from imagereg.jobs.filling import Filling
 from imagereg.jobs.image_import import ImageImport
 from imagereg.jobs.import_request import ImportMethod
 from imagereg.jobs.import_rights import ImportRights
 from imagereg.jobs.location_import import LocationImport
 from imagereg.jobs.plugins import load_plugins
+from imagereg.jobs.region_source import region_source
 from imagereg.jobs.runner import Queue, Runner
 from imagereg.jobs.scratch import Scratch
 from imagereg.jobs.sources import CopySource, Source, WebSource
@@ -40,6 +42,7 @@ class Parts:
 
     Attributes:
         wanted: set by whoever adds work.
+        delegations: what callers lend to the imports that this process accepted.
     """
 
     settings: Settings
@@ -53,6 +56,7 @@ class Parts:
     quotas: Quotas
     formats: FormatRules
     wanted: threading.Event
+    delegations: Delegations
 
 
 def make_runner(parts: Parts) -> Runner:
@@ -74,6 +78,7 @@ def make_runner(parts: Parts) -> Runner:
         worker=worker_name,
         scratch=scratch,
         ended=parts.removal.remove_all,
+        waiting=parts.delegations.tasks,
         threads=executor.max_workers if executor.engine_mode == "parallel" else 1,
     )
     return Runner(queue, parts.wanted)
@@ -123,4 +128,5 @@ def _sources(parts: Parts) -> Mapping[ImportMethod, Source]:
     return {
         ImportMethod.WEB_DOWNLOAD: WebSource(fetcher, longest_s),
         ImportMethod.COPY_IMAGE: CopySource(Sources(parts.stores)),
+        ImportMethod.GLANCE_DOWNLOAD: region_source(parts.settings, parts.delegations),
     }

@@ -73,8 +73,7 @@ class ImageImport:
         if not plan.started:
             job = self._start(job, plan)
         if plan.left:
-            self._fetch(job, plan)
-            job = self._fill(self._transform(job))
+            job = self._fill(self._transform(self._fetch(job, plan)))
             plan = ImportPlan.of(job)
         if not plan.done:
             raise ImportStopped("none of the stores took the data")
@@ -84,7 +83,14 @@ class ImageImport:
 
     def failed(self, job: Job, message: str) -> Outcome:
         """Bring the image back to where it can be tried again, and free the bytes."""
-        return self.undoing.undo(self.jobs.renewed(job), message)
+        job = self.jobs.renewed(job)
+        self._ended(job)
+        return self.undoing.undo(job, message)
+
+    def _ended(self, job: Job) -> None:
+        source = self.sources.get(ImportPlan.of(job).method)
+        if source is not None:
+            source.ended(job.task.id)
 
     def _image(self, job: Job) -> Image:
         return self.images.get(job.task.image_id or "", None)[0]
@@ -104,7 +110,8 @@ class ImageImport:
             TooLarge: over a limit.
         """
         image = self._image(job)
-        if not (image.container_format and image.disk_format):
+        needs_formats = plan.method != ImportMethod.GLANCE_DOWNLOAD
+        if needs_formats and not (image.container_format and image.disk_format):
             raise Conflict("container_format and disk_format must be set first")
         is_staged = plan.method == ImportMethod.GLANCE_DIRECT
         size = self.staged.size(image.id) or 0 if is_staged else None
@@ -118,21 +125,25 @@ class ImageImport:
         )
         return self.jobs.advance(job, step, {"started": True})
 
-    def _fetch(self, job: Job, plan: ImportPlan) -> None:
+    def _fetch(self, job: Job, plan: ImportPlan) -> Job:
         """Stage the data, unless that was done.
 
         Raises:
-            SourceUnavailable: they cannot be had.
+            SourceUnavailable, ImportStopped: they cannot be had.
+            Forbidden: the caller may not set what comes along with them.
             TooLarge: they are too many.
         """
         source, image = self.sources.get(plan.method), self._image(job)
         if source is None or self.staged.size(image.id) is not None:
-            return
+            return job
         # An attempt that was cut off may have left a beginning.
         self.staged.discard(image.id)
         most, too_large = self._most(image, plan)
         watch = Watch(self.jobs, self.images, job)
-        with source.open(image, plan.source) as incoming:
+        with source.open(image, plan.source, job.task.id) as incoming:
+            if incoming.fields or incoming.properties:
+                found = PluginResult(incoming.fields, incoming.properties)
+                job = self._settle(job, watch, found, plan.steps)
             part = Part(
                 watch.over(incoming.chunks),
                 expected_size=incoming.size,
@@ -145,6 +156,8 @@ class ImageImport:
             except SizeMismatch as error:
                 log.info("image %s: its source: %s", image.id, error)
                 raise SourceUnavailable from error
+        source.ended(job.task.id)
+        return job
 
     def _most(self, image: Image, plan: ImportPlan) -> tuple[int, str]:
         """Return how many bytes may come in, and what to say beyond them."""

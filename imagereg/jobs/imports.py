@@ -4,14 +4,22 @@ Source: contract api-images 18.1 to 18.4; rulings D-16 and D-21.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from imagereg.access import Grant
+from imagereg.approved import ApprovedTask
 from imagereg.db.tasks import TaskRepository
-from imagereg.errors import Conflict, Invalid, StatusConflict
+from imagereg.errors import Conflict, ImageRegError, Invalid, StatusConflict
+from imagereg.images.processes import worker_name
 from imagereg.images.staged import StagedData
-from imagereg.jobs.import_request import BEGINS, ImportMethod, ImportRequest
+from imagereg.jobs.delegation import Delegation, Delegations, RegionAccess
+from imagereg.jobs.import_request import (
+    BEGINS,
+    ImportMethod,
+    ImportRequest,
+    remote_image,
+)
 from imagereg.jobs.import_rights import written
 from imagereg.model import Image, Task, TaskType, shown_url
 from imagereg.stores.catalog import StoreCatalog
@@ -27,6 +35,8 @@ class Imports:
     Attributes:
         several_stores: clients see and choose stores by their ids.
         wake: tells the workers of this process that there is something to do.
+        delegations: what callers lend to imports that this process runs itself; None
+            where it runs none.
     """
 
     tasks: TaskRepository
@@ -34,10 +44,15 @@ class Imports:
     staged: StagedData
     url_filter: URLFilter
     wake: Callable[[], None]
+    delegations: Delegations | None
     several_stores: bool = False
 
-    def begin(self, grant: Grant, wanted: ImportRequest) -> Task | None:
+    def begin(
+        self, grant: Grant, wanted: ImportRequest, lent: Delegation
+    ) -> Task | None:
         """Lock the image and queue the work; None if there is nothing to do.
+
+        ``lent`` is what the caller lends to a download from another region.
 
         Raises:
             Conflict: a task works on the image, or a store cannot be used.
@@ -49,6 +64,7 @@ class Imports:
         targets = self._targets(image, wanted)
         if not targets:
             return None
+        access = self._access(wanted, lent)
         wanted = self._check_source(image, wanted)
         several = self.several_stores
         approved = grant.approve_task(
@@ -66,10 +82,43 @@ class Imports:
             "must_succeed": wanted.must_succeed,
             "caller": written(grant.caller),
         }
-        self.tasks.begin(approved, BEGINS[wanted.method], payload)
+        self._queue(approved, wanted, payload, access)
         log.info("image %s: task %s began", image.id, approved.task.id)
         self.wake()
         return approved.task
+
+    def _queue(
+        self,
+        approved: ApprovedTask,
+        wanted: ImportRequest,
+        payload: Mapping[str, object],
+        access: RegionAccess | None,
+    ) -> None:
+        """Queue the work: for every process, or for this one that has the token."""
+        status, task_id = BEGINS[wanted.method], approved.task.id
+        if access is None or self.delegations is None:
+            self.tasks.begin(approved, status, payload)
+            return
+        self.delegations.keep(task_id, access)
+        try:
+            self.tasks.begin(approved, status, payload, worker=worker_name())
+        except ImageRegError:
+            self.delegations.drop(task_id)
+            raise
+
+    def _access(self, wanted: ImportRequest, lent: Delegation) -> RegionAccess | None:
+        """Return how the other region is spoken to, None if there is none.
+
+        Raises:
+            Invalid: it cannot be.
+        """
+        if wanted.method != ImportMethod.GLANCE_DOWNLOAD:
+            return None
+        if self.delegations is None:
+            # A token is handed to no other process (ruling U-5).
+            raise Invalid("glance-download needs a server that runs its jobs itself")
+        remote = remote_image(wanted.source)
+        return lent.access(remote.region, remote.interface)
 
     def _targets(self, image: Image, wanted: ImportRequest) -> tuple[str, ...]:
         """Return the stores to fill, in their order."""
@@ -120,8 +169,9 @@ class Imports:
             # Other keys of the method mean nothing, and need not be kept.
             return replace(wanted, source={"uri": uri})
         if wanted.method == ImportMethod.GLANCE_DOWNLOAD:
-            # Which region is where, an identity service would have to say.
-            raise Invalid("glance-download is not supported by this version")
+            remote = remote_image(wanted.source)
+            source = {"region": remote.region, "image_id": remote.image_id}
+            return replace(wanted, source=source)
         if wanted.method == ImportMethod.GLANCE_DIRECT:
             if self.staged.size(image.id) is None:
                 raise StatusConflict(f"not all data of image {image.id} are staged")

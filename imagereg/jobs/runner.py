@@ -10,7 +10,7 @@ Each kind of job must therefore be able to start anew on what an earlier attempt
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,7 @@ class Queue:
         threads: jobs that one process runs at a time.
         scratch: the work area of this node.
         ended: told of the image when work on it has ended.
+        waiting: the tasks that wait for this very process.
     """
 
     jobs: JobRepository
@@ -70,6 +71,7 @@ class Queue:
     worker: Callable[[], str]
     scratch: Scratch
     ended: Callable[[str], None]
+    waiting: Callable[[], Collection[str]] = tuple
     threads: int = 10
 
 
@@ -142,9 +144,9 @@ class Runner:
         if now - self._beaten >= BEAT_S:
             self._beaten = now
             with self._lock:
-                mine = list(self._running)
+                mine = {*self._running, *self._queue.waiting()}
             if mine:
-                self._queue.jobs.beat(self._queue.worker(), mine)
+                self._queue.jobs.beat(self._queue.worker(), list(mine))
 
     def _unfinished(self) -> frozenset[str]:
         return frozenset(job.task.id for job in self._queue.jobs.unfinished())
@@ -166,7 +168,8 @@ class Runner:
         if job.worker is None:
             return True
         if job.worker == worker:
-            # A thread of ours that ended without a word, such as by a full disk.
+            # It waited for us, or a thread of ours ended without a word, such as by
+            # a full disk.
             with self._lock:
                 return job.task.id not in self._running
         return is_gone(job.worker, job.beat_at_us, SILENCE_S)

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from imagereg.errors import ImageRegError, SourceUnavailable
@@ -28,27 +28,35 @@ class Incoming:
     Attributes:
         chunks: the bytes; raises `SourceUnavailable` if they break off.
         size: how many there are, None if the source does not say.
+        fields: core fields that the image takes over with the data.
+        properties: custom properties likewise, as far as the caller may set them.
     """
 
     chunks: Iterable[bytes]
     size: int | None
+    fields: Mapping[str, object] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):
     """One kind of source."""
 
     def open(
-        self, image: Image, wanted: Mapping[str, object]
+        self, image: Image, wanted: Mapping[str, object], task_id: str
     ) -> AbstractContextManager[Incoming]:
         """Open the data of an image.
 
         Args:
             image: whose data they shall become.
             wanted: what the request says of the source.
+            task_id: of the import.
 
         Raises:
             SourceUnavailable: they cannot be read.
         """
+
+    def ended(self, task_id: str) -> None:
+        """Take note that an import needs its source no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +71,10 @@ class WebSource:
     longest_s: float = 0
 
     @contextmanager
-    def open(self, image: Image, wanted: Mapping[str, object]) -> Iterator[Incoming]:
+    def open(
+        self, image: Image, wanted: Mapping[str, object], task_id: str
+    ) -> Iterator[Incoming]:
         """Ask the server for the data."""
-        ends = time.monotonic() + self.longest_s if self.longest_s else None
         try:
             answer = self.fetcher.request("GET", str(wanted["uri"]))
         except ImageRegError as error:
@@ -75,13 +84,21 @@ class WebSource:
             if answer.status != 200:
                 log.info("image %s: its source answers %d", image.id, answer.status)
                 raise SourceUnavailable
-            yield Incoming(_unbroken(image, answer, ends), answer.size)
+            yield Incoming(unbroken(image, answer, self.longest_s), answer.size)
         finally:
             answer.close()
 
+    def ended(self, task_id: str) -> None:
+        """Do nothing: no import has anything of its own here."""
 
-def _unbroken(image: Image, answer: Answer, ends: float | None) -> Iterator[bytes]:
-    """Pass chunks on until ``ends`` on the clock."""
+
+def unbroken(image: Image, answer: Answer, longest_s: float) -> Iterator[bytes]:
+    """Pass chunks on, for so many seconds at most; 0 is any time.
+
+    Raises:
+        SourceUnavailable: they broke off, or took too long.
+    """
+    ends = time.monotonic() + longest_s if longest_s else None
     try:
         for chunk in answer:
             yield chunk
@@ -99,7 +116,9 @@ class CopySource:
     stores: Sources
 
     @contextmanager
-    def open(self, image: Image, wanted: Mapping[str, object]) -> Iterator[Incoming]:
+    def open(
+        self, image: Image, wanted: Mapping[str, object], task_id: str
+    ) -> Iterator[Incoming]:
         """Open the best location; the others stand in for it."""
         try:
             reader = self.stores.open(Wanted(image))
@@ -109,3 +128,6 @@ class CopySource:
             raise SourceUnavailable
         with reader:
             yield Incoming(reader, reader.size)
+
+    def ended(self, task_id: str) -> None:
+        """Do nothing: no import has anything of its own here."""

@@ -12,7 +12,6 @@ from imagereg.settings.load import Settings
 
 _LOGS = "logs are plain lines on standard error, or in log_file"
 _POOL = "SQLite needs no pool"
-_IMPORT = "there is no import yet"
 _KEYSTONE = "flavor keystone is not supported yet"
 _CORS = "browsers of other origins are not answered yet"
 _PROXY = "headers of proxies are not read yet"
@@ -72,7 +71,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "policy_default_rule",
             ),
             ("wsgi", "background work has threads of its own", "task_pool_threads"),
-            ("glance_download_properties", _IMPORT, "extra_properties"),
             ("imagereg", "there are no events yet", "event_webhook event_log"),
             ("imagereg", "there are no metrics yet", "metrics"),
             ("imagereg", "identities come from flavors alone", "remote_user"),

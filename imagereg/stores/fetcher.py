@@ -107,9 +107,16 @@ class Fetcher:
         self._tls = _tls(options)
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> Answer:
         """Return the answer at the end of all redirects.
+
+        ``secrets`` are headers for the server that the URL names, and for no other:
+        with them, a redirect to another one is not followed.
 
         Raises:
             URLRefused: the URL, or one that it redirects to, may not be followed.
@@ -118,15 +125,19 @@ class Fetcher:
         """
         deadline = monotonic() + self._options.head_s
         first = checked = self.filter.check(url)
+        sent = {**(headers or {}), **(secrets or {})}
         for _ in range(MAX_REDIRECTS + 1):
             # Credentials stay with the server that the URL names (S-13).
             trusted = first if checked.origin == first.origin else None
-            answer = self._ask(method, checked, trusted, headers or {}, deadline)
+            answer = self._ask(method, checked, trusted, sent, deadline)
             if answer.status not in REDIRECTS:
                 return _accepted(answer)
             answer.close()
             url = urljoin(url, answer.headers.get("Location", ""))
             checked = self.filter.check(url)
+            if secrets and checked.origin != first.origin:
+                log.info("a remote source redirects to another server")
+                raise StoreUnavailable(_UNREACHABLE)
         log.info("a remote source redirects without end")
         raise StoreUnavailable(_UNREACHABLE)
 
