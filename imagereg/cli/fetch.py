@@ -103,6 +103,18 @@ def way_options(command: Command) -> Command:
                 help="What of the data is compared.",
             ),
             click.option(
+                "--signature",
+                type=click.Choice(["require", "if-present", "off"]),
+                default="if-present",
+                show_default=True,
+                help="Check signatures; without --certificates only `require` does.",
+            ),
+            click.option(
+                "--certificates",
+                type=click.Path(exists=True, file_okay=False, path_type=Path),
+                help="PEM files <uuid>.pem of those whose signatures count.",
+            ),
+            click.option(
                 "--format",
                 "disk_format",
                 type=click.Choice(["raw", "qcow2", "keep"]),
@@ -271,6 +283,8 @@ def choices_of(options: Mapping[str, Any]) -> Choices:
     return Choices(
         direct=options["direct"],
         verify=options["verify"],
+        signature=options["signature"],
+        certificates=options["certificates"],
         resume=options["resume"],
         format=options["disk_format"],
         inspect=not options["no_inspect"],

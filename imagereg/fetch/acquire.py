@@ -38,6 +38,8 @@ class Choices:
         direct: ``auto``, ``never`` or ``only``.
         verify: ``hash``, ``size`` or ``none``.
         resume: go on with what an earlier run left.
+        signature: ``require``, ``if-present`` or ``off``.
+        certificates: PEM files ``<uuid>.pem`` of those whose signatures count.
         format: ``raw``, ``qcow2`` or ``keep``; None is what the cache's layout wants.
         inspect: look at the format of what came.
         connections: how many ranges are fetched at once.
@@ -48,6 +50,8 @@ class Choices:
     direct: str = "auto"
     verify: str = "hash"
     resume: bool = True
+    signature: str = "if-present"
+    certificates: Path | None = None
     format: str | None = None
     inspect: bool = True
     connections: int = 1
@@ -63,12 +67,14 @@ class Acquired:
         source: ``direct`` or ``http``.
         kept_format: the disk format of the file, which may have been converted.
         expected: what the bytes were compared with before.
+        signed: whether their signature was checked.
     """
 
     facts: Facts
     source: str
     kept_format: str | None
     expected: Expected
+    signed: bool = False
 
     @property
     def is_converted(self) -> bool:
@@ -111,8 +117,9 @@ class Acquisition:
                 part, facts.identity(), expected.algorithm, resume=self._choices.resume
             ) as open_part:
                 source = self._fill(open_part, facts, expected)
-            kept = self._finish(part, target, facts, wanted if converts else None)
-        return Acquired(facts, source, kept, expected)
+            signed = self._check(part, facts)
+            kept = self._publish(part, target, facts, wanted if converts else None)
+        return Acquired(facts, source, kept, expected, signed)
 
     def _check_room(self, part: Path, facts: Facts, *, converts: bool) -> None:
         """Raise `FetchNoSpace` unless there is room for what is to come."""
@@ -212,13 +219,21 @@ class Acquisition:
         self._report.say("verify")
         part.complete(expected)
 
-    def _finish(
-        self, part: Path, target: Path, facts: Facts, wanted: str | None
-    ) -> str | None:
-        """Check, convert if ``wanted`` says so, publish; return the format kept."""
-        if self._choices.inspect:
+    def _check(self, part: Path, facts: Facts) -> bool:
+        """Look at the bytes before anybody opens them; return if they are signed."""
+        choices = self._choices
+        signed = checks.is_signed(
+            part, facts, choices.signature, choices.certificates, self._report
+        )
+        if choices.inspect:
             checks.inspect(part, facts)
             checks.examine(part, facts)
+        return signed
+
+    def _publish(
+        self, part: Path, target: Path, facts: Facts, wanted: str | None
+    ) -> str | None:
+        """Convert if ``wanted`` says so, publish, and return the format kept."""
         if wanted is None:
             publish(part, target)
             return facts.disk_format

@@ -3,6 +3,7 @@
 Source: contract compute-fetch 5.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 from imagereg.errors import (
     FetchFailed,
     FetchNoSpace,
+    FetchNotIntact,
     FetchUnsafe,
+    Invalid,
     StoreFull,
     StoreUnavailable,
     UnsafeContent,
@@ -18,10 +21,13 @@ from imagereg.errors import (
 from imagereg.fetch.facts import Facts
 from imagereg.fetch.part import BLOCK_BYTES
 from imagereg.fetch.reporting import Reporter
-from imagereg.stores import qemu
+from imagereg.stores import qemu, signatures
 from imagereg.stores.formats import HEAD_BYTES, FormatRules, Inspector
+from imagereg.stores.signatures import Signatures
 
 RULES = FormatRules()
+
+_log = logging.getLogger(__name__)
 
 #: Formats that no machine's disk has, so that nobody converts them.
 _NO_DISKS = frozenset({"aki", "ari", "ami"})
@@ -59,6 +65,44 @@ def examine(path: Path, facts: Facts) -> None:
         return
     with _failures():
         qemu.examine(path, facts.disk_format, RULES.vmdk_allowed_types)
+
+
+def is_signed(
+    path: Path, facts: Facts, mode: str, folder: Path | None, report: Reporter
+) -> bool:
+    """Return whether the bytes are what a trusted certificate signed.
+
+    Args:
+        path: of the bytes.
+        facts: whose properties hold the signature.
+        mode: ``require``, ``if-present`` or ``off``.
+        folder: the certificates that are trusted; without any, only ``require``
+            looks at signatures.
+        report: may be cancelled meanwhile.
+
+    Raises:
+        FetchNotIntact: they are not, or that cannot be told.
+    """
+    has_all = all(facts.properties.get(name) for name in signatures.PROPERTIES)
+    if mode == "require" and not has_all:
+        raise FetchNotIntact(f"image {facts.id} is not signed")
+    if mode == "off" or not has_all:
+        return False
+    if mode == "if-present" and folder is None:
+        _log.warning("image %s is signed, and no certificate is trusted", facts.id)
+        return False
+    try:
+        verifier = Signatures(folder).verifier(facts.properties)
+        if verifier is None:
+            return False
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                verifier.feed(block)
+                report.check()
+        verifier.finish()
+    except Invalid as error:
+        raise FetchNotIntact(error.message) from error
+    return True
 
 
 def needs_conversion(facts: Facts, wanted: str) -> bool:

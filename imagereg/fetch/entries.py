@@ -40,6 +40,7 @@ class Notes:
             which may have been converted.
         fetched_at, verified_at: seconds since 1970.
         verified: the bytes were compared with a digest of the service.
+        signed: their signature was checked.
         pinned: never removed by ageing.
     """
 
@@ -58,6 +59,7 @@ class Notes:
     fetched_at: float
     verified_at: float
     verified: bool
+    signed: bool = False
     pinned: bool = False
     properties: Mapping[str, Any] = field(default_factory=dict)
 
@@ -192,6 +194,7 @@ def describe(acquired: Acquired, path: Path, asked: str, report: Reporter) -> No
         fetched_at=now,
         verified_at=now,
         verified=expected.value is not None,
+        signed=acquired.signed,
         properties=dict(facts.properties),
     )
 

@@ -163,6 +163,8 @@ class Fetcher:
         notes = entry.read()
         if notes is None or notes.asked_format != asked:
             return None
+        if self._choices.signature == "require" and not notes.signed:
+            return None
         depth = self._config.cache.verify_on_hit
         if depth == "never":
             return notes
@@ -184,7 +186,9 @@ class Fetcher:
         A process that died between publishing and noting left it, or somebody who
         knows no notes.
         """
-        if entry.path.is_symlink() or not entry.path.is_file():
+        if self._choices.signature == "require" or not entry.path.is_file():
+            return None
+        if entry.path.is_symlink():
             return None
         if needs_conversion(facts, asked) or entry.path.stat().st_size != facts.size:
             return None

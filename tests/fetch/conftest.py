@@ -23,6 +23,7 @@ DATA = random.Random(8).randbytes(5 * MIB + 4321)
 SHARING: Config = {
     "DEFAULT": {"show_multiple_locations": "true"},
     "glance_store": {"filesystem_store_metadata_file": "{dir}/etc/metadata.json"},
+    "imagereg": {"certificates_dir": "{dir}/etc"},
     "paste_deploy": {"flavor": None},
 }
 METADATA = json.dumps({"id": "fs-1", "mountpoint": "{dir}/state/images"})

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from imagereg.errors import (
 from imagereg.fetch import Progress
 from tests.fetch.conftest import DATA, MIB, Change, Node, blob, upload
 from tests.server import Server, free_port
+from tests.signed import Signer
 from tests.stores import disks
 from tests.wire import ADMIN
 
@@ -347,8 +349,6 @@ def test_a_published_image_is_an_ordinary_readable_file(
 
 
 def test_an_image_is_converted_when_that_is_asked(node: Node, shared: Server) -> None:
-    import subprocess
-
     raw, packed = node.where / "raw", node.where / "packed"
     raw.write_bytes(bytes(MIB) + DATA[: 3 * MIB])
     subprocess.run(
@@ -361,3 +361,61 @@ def test_an_image_is_converted_when_that_is_asked(node: Node, shared: Server) ->
     assert node.dest.read_bytes() == raw.read_bytes()
     assert result.size == 4 * MIB
     assert node.litter() == []
+
+
+# Signed images
+
+
+@pytest.fixture(scope="module")
+def signed(shared: Server) -> str:
+    signer = Signer()
+    signer.certify(shared.where / "etc")
+    return upload(shared, DATA, **signer.properties(DATA))
+
+
+def test_a_signature_is_checked_where_its_certificate_is_trusted(
+    node: Node, shared: Server, signed: str
+) -> None:
+    trusted, other = shared.where / "etc", node.where / "other"
+    other.mkdir()
+    Signer("ECC_SECP384R1").certify(other)
+
+    for mode in ("require", "if-present"):
+        node.fetcher(signature=mode, certificates=trusted).fetch(signed, node.dest)
+        with pytest.raises(FetchNotIntact):
+            node.fetcher(signature=mode, certificates=other).fetch(signed, node.dest)
+    node.fetcher(signature="off", certificates=other).fetch(signed, node.dest)
+    node.fetcher().fetch(signed, node.dest)
+    with pytest.raises(FetchNotIntact, match="no certificate"):
+        node.fetcher(signature="require").fetch(signed, node.dest)
+    with pytest.raises(FetchNotIntact, match="not signed"):
+        node.fetcher(signature="require", certificates=trusted).fetch(
+            upload(shared), node.dest
+        )
+
+
+def test_a_signature_is_over_the_bytes_that_came(
+    node: Node, shared: Server, signed: str
+) -> None:
+    mount = node.where / "mnt"
+    mount.mkdir()
+    (mount / signed).write_bytes(DATA)
+    spoil(mount / signed)
+    fetcher = node.sharing(mountpoint=mount).fetcher(
+        verify="size", certificates=shared.where / "etc"
+    )
+
+    with pytest.raises(FetchNotIntact, match="signature"):
+        fetcher.fetch(signed, node.dest)
+
+    assert not node.dest.exists()
+    assert node.litter() == []
+
+
+def test_a_cached_image_must_have_been_signed_where_that_is_required(
+    node: Node, shared: Server, signed: str
+) -> None:
+    node.fetcher().fetch(signed)
+    strict = node.fetcher(signature="require", certificates=shared.where / "etc")
+
+    assert [strict.fetch(signed).source for _ in range(2)] == ["http", "cache"]
