@@ -6,8 +6,7 @@ Source: contract compute-fetch C-1, C-4, C-8, C-13.
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from imagereg.fetch.config import FetchConfig
 from imagereg.fetch.entries import Entry, Layout, Notes, describe, digest_of, is_intact
 from imagereg.fetch.facts import Facts, check_image_id
 from imagereg.fetch.lock import held
-from imagereg.fetch.part import discard, disk_failures, part_of
+from imagereg.fetch.part import disk_failures, part_of
 from imagereg.fetch.reporting import Listener, Reporter
 from imagereg.fetch.service import Auth, FixedAuth, Service
 
@@ -127,7 +126,7 @@ class Fetcher:
         if dest.is_dir() or not dest.parent.is_dir():
             raise Invalid(f"{dest}: is a directory, or in none")
         part, timeout_s = part_of(dest), self._config.cache.lock_timeout
-        with held(part, timeout_s, report), _tidied(part):
+        with held(part, timeout_s, report, tidy=True):
             facts = self._service.show(image_id, report)
             acquired = self._acquire(facts, dest, self._choices, report)
             return _result(dest, acquired)
@@ -215,13 +214,3 @@ def _result(path: Path, acquired: Acquired) -> FetchResult:
         acquired.expected.value is not None,
         acquired.facts.properties,
     )
-
-
-@contextmanager
-def _tidied(part: Path) -> Iterator[None]:
-    """Leave no empty part behind: taking the lock made one."""
-    try:
-        yield
-    finally:
-        if part.exists() and not part.stat().st_size:
-            discard(part)

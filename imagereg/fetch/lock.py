@@ -12,10 +12,11 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from imagereg.errors import FetchLockTimeout
+from imagereg.fetch.part import notes_of
 from imagereg.fetch.reporting import Reporter
 
 #: How often a taken lock is asked for again, in seconds.
@@ -26,7 +27,7 @@ _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
 
 @contextmanager
 def held(
-    path: Path, timeout_s: float, report: Reporter, *, remove: bool = False
+    path: Path, timeout_s: float, report: Reporter, *, tidy: bool = False
 ) -> Iterator[None]:
     """Hold the lock at ``path``, waiting for whoever has it.
 
@@ -34,7 +35,7 @@ def held(
         path: of the lock's file, which is made when needed.
         timeout_s: how long to wait.
         report: may be cancelled meanwhile.
-        remove: take the file away in the end.
+        tidy: take the file away in the end if nothing was written to it.
 
     Raises:
         FetchLockTimeout: the wait was too long.
@@ -47,10 +48,11 @@ def held(
     try:
         yield
     finally:
-        if remove:
-            # Whoever waits for it notices that the file has gone, and makes one.
-            with suppress(OSError):
-                path.unlink()
+        # Whoever waits for it notices that the file has gone, and makes one.  A file of
+        # another's making is let alone.
+        if tidy and not os.fstat(descriptor).st_size and _is_still(path, descriptor):
+            notes_of(path).unlink(missing_ok=True)
+            path.unlink()
         os.close(descriptor)
 
 
