@@ -260,7 +260,14 @@ def _is_left_alone(node: ast.AST) -> bool:
         isinstance(node, ast.Assign)
         and node.col_offset == 0
         and ast.unparse(node.value).startswith(
-            ("Callable[", "Mapping[", "tuple[", "list[", "logging.getLogger(")
+            (
+                "Callable[",
+                "Mapping[",
+                "tuple[",
+                "list[",
+                "TypeVar(",
+                "logging.getLogger(",
+            )
         )
     )
 

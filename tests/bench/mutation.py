@@ -64,7 +64,9 @@ class _Mutated(MetaPathFinder, Loader):
         known = dict(_codes(before))
         found = _codes(code)
         #: The functions that differ; empty for a fault that works at import.
-        self.changed = {name: one for name, one in found if known.get(name) != one}
+        self.changed: Mapping[str, CodeType] = {
+            name: one for name, one in found if known.get(name) != one
+        }
 
     def swap(self) -> bool:
         """Replace the functions that differ; return whether that is all."""
@@ -156,13 +158,11 @@ class Run:
         for mutant in mutants(path):
             fault = _Mutated(path, before, mutant.code)
             ids = {one for line in mutant.lines for one in reached.get(line, ())}
-            # What a module is at import may matter to whoever knows it.
-            items = [
-                item
-                for item in session.items
-                if item.nodeid in ids or not fault.changed
-            ]
-            if items and not self._passes(items, fault):
+            items = [item for item in session.items if item.nodeid in ids]
+            if not (fault.changed and items):
+                # What works at import may matter to whoever knows the module.
+                fault.changed, items = {}, [*session.items]
+            if not self._passes(items, fault):
                 fates["killed"] += 1
             elif mutant.key in excused:
                 fates["explained"] += 1
