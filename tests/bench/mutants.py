@@ -5,6 +5,7 @@ Annotations, decorators, imports, docstrings and names of types are left alone.
 
 import ast
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ _OTHER_NAMES = {
     "append": "count",
     "setdefault": "get",
 }
+# Names of types, and loggers.
+_NAMING = re.compile(
+    r"(Callable|Mapping|tuple|list)\[|(TypeVar|logging\.getLogger)\("
+    r"|[A-Z]\w+( \| [A-Z]\w+)+$"
+)
 _UNTOUCHED = ("annotation", "returns", "decorator_list", "format_spec", "ctx")
 
 
@@ -255,20 +261,10 @@ def _is_left_alone(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
-    # Names of types, and loggers.
     return (
         isinstance(node, ast.Assign)
         and node.col_offset == 0
-        and ast.unparse(node.value).startswith(
-            (
-                "Callable[",
-                "Mapping[",
-                "tuple[",
-                "list[",
-                "TypeVar(",
-                "logging.getLogger(",
-            )
-        )
+        and _NAMING.match(ast.unparse(node.value)) is not None
     )
 
 
