@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagereg.db.engine import Engine, Row
+from imagereg.db.locks import check_unlocked
 from imagereg.db.models import ImageRow, StagedPartRow
 from imagereg.db.places import condemn
 from imagereg.errors import Gone, PartConflict, TooLarge
@@ -285,6 +286,9 @@ class StagedRepository:
         Returns None if that is so now, else the status that forbids it.  A part may
         also join an image that comes in parts already.  What was staged before an
         image was ``queued`` again is nobody's.
+
+        Raises:
+            Conflict: a task works on the image, or will.
         """
         rows = self._engine.rows("SELECT status FROM images WHERE id = ?", (image_id,))
         status = Status(str(rows[0][0])) if rows else Status.DELETED
@@ -296,6 +300,8 @@ class StagedRepository:
             return status if alone else None
         if status != Status.QUEUED:
             return status
+        # A task that waits for its turn has been promised this image.
+        check_unlocked(self._engine, image_id)
         release(self._engine, image_id, NO_IMAGE)
         ImageRow.update(status=Status.UPLOADING.value, updated_at_us=now_us()).where(
             ImageRow.id == image_id

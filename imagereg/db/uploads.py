@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagereg.db.engine import Engine
+from imagereg.db.locks import check_unlocked
 from imagereg.db.models import ImageRow, LocationRow, UploadRow
 from imagereg.db.places import add_place, is_being_cleared
 from imagereg.model import Blob, Image, Location, Status, now_us
@@ -50,6 +51,9 @@ class UploadRepository:
         False also when the journal still knows an upload of this id, because then
         its bytes are not cleared away yet, and while others of it are being removed.
         ``check`` runs in the same transaction, which it ends by raising.
+
+        Raises:
+            Conflict: a task works on the image, or will.
         """
         with self._engine.transaction():
             check()
@@ -64,6 +68,8 @@ class UploadRepository:
                 .execute(database)
             )
             if moved:
+                # A task that waits for its turn has been promised this image.
+                check_unlocked(self._engine, image.id)
                 # A location that failed to verify may still stand there; whatever
                 # comes in now takes its place.
                 self._engine.delete(LocationRow, LocationRow.image_id == image.id)

@@ -13,6 +13,7 @@ import pytest
 from imagereg.db.locks import GIVEN_UP
 from tests.api.conftest import Make
 from tests.api.imports import (
+    BYTES,
     DATA,
     SINGLE,
     STORES,
@@ -52,6 +53,22 @@ def single(make: Make) -> LocalRegistry:
 
 
 # What goes well
+
+
+@pytest.mark.parametrize("path", ["file", "stage"])
+def test_an_image_that_was_promised_to_an_import_takes_no_other_data(
+    registry: LocalRegistry, web: Web, path: str
+) -> None:
+    image = Importing(registry).fetch(web)
+
+    answer = image.alice.request(
+        "PUT", f"/v2/images/{image.id}/{path}", body=b"other", headers=BYTES
+    )
+
+    assert (answer.status, image.record["status"]) == (409, "queued")
+    assert everything_of(registry, image.id) == {}
+    assert staged(registry) == []
+    assert image.work()["checksum"] == MD5
 
 
 def test_staged_data_come_into_the_only_store(single: LocalRegistry) -> None:
