@@ -189,7 +189,7 @@ class Imports(RuleBasedStateMachine):
         self.registry.registry.recovery.run()
 
     @rule(target=images)
-    def settle(self) -> Model:  # type: ignore[misc] # `multiple` is no value
+    def settle(self) -> Model:
         """Let all work end well: then no byte is there that no row tells of."""
         self.mend_stores()
         self.work()
