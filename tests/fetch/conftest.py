@@ -29,7 +29,7 @@ SHARING: Config = {
 METADATA = json.dumps({"id": "fs-1", "mountpoint": "{dir}/state/images"})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server whose store other machines have mounted."""
     where = tmp_path_factory.mktemp("shared")

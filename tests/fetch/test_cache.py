@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from imagereg.cli.fetch_cache import cache, prefetch
 from imagereg.errors import (
     FetchLockTimeout,
     FetchNotFound,
@@ -20,7 +22,7 @@ from imagereg.fetch.entries import Layout, sha1_name
 from imagereg.fetch.lock import try_lock
 from imagereg.fetch.upkeep import Upkeep
 from tests.fetch.conftest import DATA, MIB, Node, upload
-from tests.server import PROGRAM, Server
+from tests.server import Server
 
 DAY = 86400
 
@@ -310,21 +312,16 @@ def test_the_commands_do_what_the_library_does(
     where = ("--cache-dir", str(node.where / "cache"))
     service = ("--endpoint", shared.base)
 
-    def run(*words: str) -> tuple[int, str]:
-        program = str(PROGRAM.with_name("imagereg-fetch"))
-        done = subprocess.run(
-            [program, *words, *where],
-            cwd=node.where,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        return done.returncode, done.stdout
+    def run(group: str, *words: str) -> tuple[int, str]:
+        command = {"cache": cache, "prefetch": prefetch}[group]
+        done = CliRunner().invoke(command, [*words, *where])
+        return done.exit_code, done.stdout
 
-    status, shown = run("prefetch", "list", *service)
+    images = str(node.where / "list")
+    status, shown = run("prefetch", images, *service)
     assert (status, shown.splitlines()[0]) == (2, f"{image_id} cached")
     assert "odd error `odd` is no image id" in shown
-    assert run("prefetch", "list", *service)[1].startswith(f"{image_id} existing")
+    assert run("prefetch", images, *service)[1].startswith(f"{image_id} existing")
     assert image_id in run("cache", "list")[1]
     assert run("cache", "pin", image_id) == (0, f"{image_id} pinned\n")
     assert run("cache", "rm", image_id)[0] == 4
