@@ -183,6 +183,7 @@ def test_a_slow_upload_takes_as_long_as_it_needs(
     assert client.download(image_id).body == sent
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", [2 * MiB, 16384])
 @pytest.mark.parametrize("kind", ["sent by the kernel", "sent by us"])
 def test_a_slow_download_takes_as_long_as_it_needs(

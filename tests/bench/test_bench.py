@@ -44,6 +44,7 @@ def test_the_list_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(printed.splitlines()) == 1 + len(list(bench_lists.cases(100)))
 
 
+@pytest.mark.long
 def test_the_s3_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
     bench_s3.main(["--mib", "16", "--rounds", "1", "--part-mib", "5"])
 
@@ -79,6 +80,7 @@ def test_the_benchmark_with_stalled_peers_runs(
     assert "\nstalled " in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_cache_benchmark_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,7 @@ def test_restore_and_daemon_exclude_each_other(serve: Serve, by: str) -> None:
     assert run(server, *words, "--restore", "x").returncode == 2
 
 
+@pytest.mark.long
 def test_a_daemon_runs_on_and_keeps_others_out(serve: Serve) -> None:
     server = serve(delayed())
     log = (server.where / "scrub.log").open("w+")

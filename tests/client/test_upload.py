@@ -374,6 +374,7 @@ def test_a_killed_command_goes_on_where_it_was(
     assert stagings(server) <= PARTS + int(parallel)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", ["kill -9", "restart"])
 def test_a_server_that_goes_and_comes_back_is_waited_for(
     serve: Serve, path: Path, ending: str
@@ -613,6 +614,7 @@ def test_a_limit_ends_the_upload_at_once(serve: Serve, path: Path) -> None:
     assert "413" in ended.errors
 
 
+@pytest.mark.long
 def test_memory_does_not_depend_on_the_size_of_the_file(
     serve: Serve, tmp_path: Path
 ) -> None:

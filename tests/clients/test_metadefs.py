@@ -18,6 +18,7 @@ def glance(programs: Path, registry: Server) -> Command:
     return Command(programs / "glance", options)
 
 
+@pytest.mark.long
 def test_glance_writes_and_reads_a_namespace(glance: Command) -> None:
     glance(
         *("md-namespace-create", "Shell::Cars", "--visibility", "public"),

@@ -19,6 +19,7 @@ def cloud(serve: Callable[..., Server]) -> Iterator[Cloud]:
         yield made
 
 
+@pytest.mark.long
 def test_an_image_is_shared_accepted_and_taken_back(
     programs: Path, cloud: Cloud
 ) -> None:

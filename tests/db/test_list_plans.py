@@ -180,6 +180,7 @@ def test_filters_without_an_index_stay_within_what_is_visible(
     assert [step for step in plan if WHOLE.search(step)] == []
 
 
+@pytest.mark.long
 def test_an_order_by_several_keys_stays_within_what_is_visible(
     many: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,9 @@ from tests.stores.bucket import Service
 from tests.stores.conformance import MiB, put, read
 from tests.stores.s3_proxy import Fault, Proxy, s3_proxy
 
+#: Each fault is met several times over, and waited for in between.
+pytestmark = pytest.mark.long
+
 DATA = random.Random(7).randbytes(11 * MiB + 5)
 SMALL = b"bytes"
 PARTS = {"part_bytes": 5 * MiB, "single_bytes": 0, "threads": 2}
