@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 
-from imagereg.db.staged import NOBODY, PartUnderWay
+from imagereg.db.staged import NOBODY
+from imagereg.db.staged_parts import PartUnderWay
 from imagereg.db.uploads import Upload, UploadRepository
 from imagereg.errors import ImageRegError
 from imagereg.images.data import BEAT_S

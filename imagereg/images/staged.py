@@ -20,13 +20,11 @@ from dataclasses import dataclass, replace
 from imagereg.db.staged import (
     NO_IMAGE,
     NOBODY,
-    NewPart,
-    PartUnderWay,
-    StagedPart,
     StagedRepository,
     Step,
     nothing,
 )
+from imagereg.db.staged_parts import NewPart, PartUnderWay, StagedPart
 from imagereg.errors import (
     BlobNotFound,
     Gone,

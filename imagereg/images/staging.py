@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from imagereg.access import Grant
-from imagereg.db.staged import StagedPart
+from imagereg.db.staged_parts import StagedPart
 from imagereg.errors import Invalid, NotFound, StatusConflict, TooLarge
 from imagereg.images.limits import Limits
 from imagereg.images.quotas import Quotas

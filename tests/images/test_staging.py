@@ -11,7 +11,8 @@ import pytest
 
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.inventory import Inventory
-from imagereg.db.staged import NOBODY, NewPart, StagedRepository
+from imagereg.db.staged import NOBODY, StagedRepository
+from imagereg.db.staged_parts import NewPart
 from imagereg.errors import (
     BlobNotFound,
     Gone,
