@@ -677,15 +677,17 @@ def test_an_image_that_is_deleted_while_its_data_come_in(
     assert staged(registry) == []
 
 
-def test_who_uploads_first_keeps_the_image(registry: LocalRegistry, web: Web) -> None:
+def test_an_upload_takes_no_image_from_the_import_that_was_accepted(
+    registry: LocalRegistry, web: Web
+) -> None:
     image = Importing(registry).fetch(web)
-    image.upload(b"mine")
+    refused = image.alice.upload(image.id, b"mine")
 
     image.work()
 
+    assert refused.status == 409
     assert image.facts[:2] == ("active", "fast")
-    assert image.task["status"] == FAILURE
-    assert image.alice.download(image.id).body == b"mine"
+    assert image.alice.download(image.id).body == DATA
     assert not image.is_locked
 
 

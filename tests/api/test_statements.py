@@ -44,11 +44,11 @@ TABLE = """
     2 1 1 PATCH /v2/images/<image_id>: community
     2 1 1 PATCH /v2/images/<image_id>: owner
     6 11 3 DELETE /v2/images/<image_id>
-    4 7 2 PUT /v2/images/<image_id>/file
+    5 7 2 PUT /v2/images/<image_id>/file
     3 0 0 GET /v2/images/<image_id>/file
     1 0 0 GET /v2/images/<image_id>/file: deactivated
-    13 6 2 PUT /v2/images/<image_id>/stage
-    13 5 2 PUT /v2/images/<image_id>/stage: range
+    14 6 2 PUT /v2/images/<image_id>/stage
+    14 5 2 PUT /v2/images/<image_id>/stage: range
     2 0 0 GET /v2/images/<image_id>/stage
     1 1 1 POST /v2/images/<image_id>/actions/deactivate
     1 1 1 POST /v2/images/<image_id>/actions/reactivate
