@@ -107,7 +107,7 @@ def test_there_are_exactly_two_setup_commands() -> None:
 
     assert len(commands) == 2
     assert commands[0].endswith("imagereg serve")
-    assert commands[1].endswith("pytest")
+    assert commands[1].endswith("pytest -n 2 --dist loadfile")
 
 
 def test_the_curl_example_runs_as_written(

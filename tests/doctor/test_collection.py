@@ -143,7 +143,10 @@ def test_an_object_of_a_deleted_image_is_removed(
     assert list(registry.blobs()) == []
 
 
-@pytest.mark.parametrize("key", [str(uuid4()), "notes.txt", "größe 100%_!", "k" * 200])
+@pytest.mark.parametrize(
+    "key",
+    ["5933da19-a085-480d-86ad-e66a3ceb88f8", "notes.txt", "größe 100%_!", "k" * 200],
+)
 def test_a_foreign_object_is_told_and_goes_only_when_that_is_asked_for(
     registry: LocalRegistry, doctor: Doctor, key: str
 ) -> None:

@@ -36,6 +36,7 @@ def test_every_spelling_of_bcrypt_is_taken() -> None:
         ("alice", "line 2: not `name:hash`"),
         ("alice:", "line 2: not `name:hash`"),
     ],
+    ids=["apr1", "sha", "plain", "long", "cost", "nameless", "no colon", "no hash"],
 )
 def test_other_lines_are_faults_that_name_no_hash(line: str, fault: str) -> None:
     found = parse_htpasswd(f"bob:{HASH}\n{line}\n")

@@ -175,6 +175,7 @@ def test_bytes_under_an_upload_are_left_alone(
 @pytest.mark.parametrize(
     ("worker", "freed"),
     [("here:gone:1:1", True), (worker_name(), True), ("elsewhere:b:1:1", False)],
+    ids=["before a restart", "this one", "another machine"],
 )
 def test_the_claim_of_a_process_that_is_no_more_is_taken_back(
     registry: LocalRegistry,
