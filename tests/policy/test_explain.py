@@ -133,6 +133,7 @@ def test_what_the_decision_did_not_need_is_marked() -> None:
         "(role:reader or rule:other)",
         *("role:reader", "rule:other", "not role:a", "role:a"),
     ]
+    assert (tree.note, describe(tree)) == ("", f"`{tree.check}` is true")
     assert tree.children[1].holds is True
     assert tree.children[1].rule is rules.rules["other"]
     assert [*tree.walk()][-1].note == "the caller has reader"
