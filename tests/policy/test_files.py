@@ -69,7 +69,7 @@ def test_yaml_lists_of_something_else_are_marked(tmp_path: Path, value: str) -> 
         ("a: b:c\nd: e:f\na: b:c\n", 3, "rule `a`: stands twice, first in line 1"),
         ("[a, b]", 1, "not YAML: expected names with rules"),
         ('"a"', 1, "not YAML: expected names with rules"),
-        ('X{"a": "b"}', 1, "not YAML: expected names with rules"),
+        ('X{"a": "b"}', 1, "not YAML: expected <block end>"),
         ("null", 1, "not YAML: expected names with rules"),
         ('{"a": "b"', 1, "not JSON"),
         ('{\n\t"a": "b",\n}', 3, "not JSON"),

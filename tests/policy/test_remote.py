@@ -86,7 +86,7 @@ def judge() -> Iterator[Start]:
 def ask(url: str, options: RemoteOptions | None = None, **target: object) -> bool:
     """Return the answer about a target."""
     client = RemoteClient(options) if options else RemoteClient()
-    credentials = MappingProxyType({"roles": frozenset({"b", "a"}), "user_id": "u"})
+    credentials = MappingProxyType({"roles": frozenset("fbdace"), "user_id": "u"})
     return client(url, "get_image", target, credentials)
 
 
@@ -126,7 +126,7 @@ def test_the_question_is_a_form_of_json_texts(judge: Start) -> None:
     assert form == {
         "rule": "get_image",
         "target": {"id": "i", "tags": ["x"], "size": None},
-        "credentials": {"roles": ["a", "b"], "user_id": "u"},
+        "credentials": {"roles": [*"abcdef"], "user_id": "u"},
     }
 
 

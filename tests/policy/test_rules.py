@@ -446,7 +446,7 @@ def test_an_expression_is_asked_by_the_rules_of_the_set(
         (
             "rule:nowhere",
             UnknownRule,
-            "`rule:nowhere` refers to unknown rule `nowhere`",
+            "^`rule:nowhere` refers to unknown rule `nowhere`$",
         ),
         ("role:a or", RuleSyntaxError, "ends where a check is expected"),
     ],

@@ -98,6 +98,7 @@ def test_covering_is_never_claimed_wrongly(earlier: str, later: str, name: str) 
         ("[^x]", False),
         ("^$", False),
         ("[ -~]", False),
+        ("[ -~é]", True),
         ("[^~]", False),
         ("$", True),
     ],

@@ -304,6 +304,16 @@ def test_protections_know_their_format() -> None:
     assert parse(FREE, "policies").rule_format == "policies"
 
 
+def test_a_policy_may_stand_on_the_next_line() -> None:
+    text = section("x", "@ - @ @").replace("read = -", "read =\n  known_x")
+
+    assert parse(text, "policies").sections[1].rules[Operation.READ].policy == "known_x"
+
+
+def test_a_text_that_comes_from_no_file_says_so() -> None:
+    assert parse_protections(FREE, "roles", know_all).source == "<text>"
+
+
 def test_percent_signs_stand_for_themselves() -> None:
     protections = parse(section("x", "50%x @ @ @"))
 
