@@ -22,31 +22,35 @@ def test_a_run_tells_what_is_not_explained_and_what_needs_no_reason(
     reasons = tmp_path / "reasons.txt"
     reasons.write_text(
         "# Why.\n"
-        "protection/probe: pattern.search(name)  |  pattern.search(name)  ->  pass\n"
-        "protection/probe: slowest = 0.0  |  0.0  ->  1.0\n"
+        "policy/templates: return self.fields[0]  |  0  ->  1\n"
+        "policy/templates: return self.text % target  |  return self.text % target  ->"
+        "  return None\n"
     )
-    test = "tests/protection/test_probe.py::test_what_is_measured_is_a_search"
-    command = [sys.executable, mutation.__file__, "protection/probe"]
+    test = "tests/policy/test_language.py::test_templates"
+    command = [sys.executable, mutation.__file__, "policy/templates"]
     command += ["--tests", test, "--explained", str(reasons)]
 
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
 
     *told, row, total = ran.stdout.splitlines()
-    survivors = [line for line in told if line.startswith("probe.py:")]
+    survivors = [line for line in told if line.startswith("templates.py:")]
     name, tried, _, killed, _, explained, _, unexplained, _ = row.split()
     assert (ran.returncode, ran.stderr) == (1, "")
     assert (name, explained, len(survivors)) == (
-        "protection/probe",
+        "policy/templates",
         "1",
         int(unexplained),
     )
     assert 0 < int(killed) == int(tried) - 1 - len(survivors)
     assert total.split()[1:] == row.split()[1:]
     assert [line for line in told if line not in survivors] == [
-        "reasons.txt: excuses nothing: protection/probe: "
-        "pattern.search(name)  |  pattern.search(name)  ->  pass"
+        "reasons.txt: excuses nothing: policy/templates: "
+        "return self.fields[0]  |  0  ->  1"
     ]
-    assert any(line.endswith("return slowest  ->  return None") for line in survivors)
+    assert any(
+        line.endswith("self.text % target  ->  self.text * target")
+        for line in survivors
+    )
 
 
 @pytest.mark.parametrize(
