@@ -22,7 +22,8 @@ from tests.registry import LocalRegistry
 from tests.wire import ADMIN
 
 HERE, BOOT, PID, STARTED = worker_name().rsplit(":", 3)
-LONG_AGO = now_us() - (SILENCE_S + 60) * 1_000_000
+#: How long somebody may have been silent, in seconds.
+JUST_NOW, LONG = 0, SILENCE_S + 60
 
 
 def ended_process() -> int:
@@ -33,18 +34,19 @@ def ended_process() -> int:
 
 
 @pytest.mark.parametrize(
-    ("worker", "beat", "dead"),
+    ("worker", "silent_s", "dead"),
     [
-        pytest.param(worker_name(), LONG_AGO, False, id="this process, however silent"),
-        pytest.param(f"{HERE}:{BOOT}:{PID}:1", now_us(), True, id="its id, reused"),
-        pytest.param(f"{HERE}:{BOOT}:{ended_process()}:1", now_us(), True, id="ended"),
-        pytest.param(f"{HERE}:other:{PID}:{STARTED}", now_us(), True, id="rebooted"),
-        pytest.param(f"other:{BOOT}:1:1", now_us(), False, id="elsewhere, at work"),
-        pytest.param(f"other:{BOOT}:1:1", LONG_AGO, True, id="elsewhere, silent"),
-        pytest.param(f"a:b:{BOOT}:1:1", now_us(), False, id="a host with a colon"),
+        pytest.param(worker_name(), LONG, False, id="this process, however silent"),
+        pytest.param(f"{HERE}:{BOOT}:{PID}:1", JUST_NOW, True, id="its id, reused"),
+        pytest.param(f"{HERE}:{BOOT}:{ended_process()}:1", JUST_NOW, True, id="ended"),
+        pytest.param(f"{HERE}:other:{PID}:{STARTED}", JUST_NOW, True, id="rebooted"),
+        pytest.param(f"other:{BOOT}:1:1", JUST_NOW, False, id="elsewhere, at work"),
+        pytest.param(f"other:{BOOT}:1:1", LONG, True, id="elsewhere, silent"),
+        pytest.param(f"a:b:{BOOT}:1:1", JUST_NOW, False, id="a host with a colon"),
     ],
 )
-def test_who_is_dead(worker: str, beat: int, dead: bool) -> None:
+def test_who_is_dead(worker: str, silent_s: float, dead: bool) -> None:
+    beat = now_us() - int(silent_s * 1_000_000)
     assert is_dead(Upload("image", worker, "file", beat)) is dead
 
 

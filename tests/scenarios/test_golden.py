@@ -33,6 +33,7 @@ WHOLE = (
     "image-show",
     "import",
     "info",
+    "locations",
     "members",
     "metadefs",
     "policy",
