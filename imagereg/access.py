@@ -16,6 +16,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from uuid import uuid4
 
 from imagereg import ownership
@@ -275,14 +276,25 @@ class Gate:
         self.guard = guard
         self.shows_locations = shows_locations
         self.rights = PropertyRights(policy, guard)
+        self._lock = Lock()
+        self._settled = self
+
+    def settled(self) -> "Gate":
+        """Return a gate of the rules in force now, which no later change reaches.
+
+        Files that changed on disk are taken over here.  A request asks one such gate
+        alone, or a change in its midst would have old and new rules answer it.  While
+        one thread takes over, others go on with what was in force.
+        """
+        if self._lock.acquire(blocking=self._settled is self):
+            try:
+                self._take_over()
+            finally:
+                self._lock.release()
+        return self._settled
 
     def recognise(self, caller: Caller) -> Caller:
-        """Return the caller with ``is_admin`` as ``context_is_admin`` decides it.
-
-        Files that changed on disk are taken over here, before the first question, so
-        that one set of rules answers all questions of a request.
-        """
-        self.refresh()
+        """Return the caller with ``is_admin`` as ``context_is_admin`` decides it."""
         is_admin = self.allows(caller, Action.CONTEXT_IS_ADMIN, {})
         return replace(caller, is_admin=is_admin) if is_admin else caller
 
@@ -317,11 +329,6 @@ class Gate:
         """
         if caller.read_only and action in ownership.WRITES:
             raise ReadOnlyCaller("read-only access")
-
-    def refresh(self) -> None:
-        """Take over policy and protection files that changed on disk."""
-        changed = self.policy.refresh()
-        self.guard.refresh(changed)
 
     def check(self, caller: Caller, action: Action, target: Target) -> None:
         """Raise unless the rule and, for a write, ownership allow the action.
@@ -378,3 +385,14 @@ class Gate:
         fields = self.fields(caller, StoredImage(image))
         allowed = self.allows(caller, Action.GET_IMAGE_LOCATION, fields)
         return places if allowed else ()
+
+    def _take_over(self) -> None:
+        """Follow the files, and publish rules and protections as one."""
+        changed = self.policy.refresh()
+        changed = self.guard.refresh(changed) or changed
+        if changed or self._settled is self:
+            self._settled = Gate(
+                Enforcer.fixed(self.policy.rules),
+                PropertyGuard(self.guard.protections),
+                shows_locations=self.shows_locations,
+            )

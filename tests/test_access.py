@@ -35,11 +35,18 @@ from imagereg.protection.rules import PolicyFacts
 from imagereg.targets import ImageFields, NoTarget, StoredImage
 
 OPEN = {"get_image": "", "modify_image": ""}
+PLACE = Location("file:///x")
 IMAGE = Image("id", 0, 0, owner="p", properties={"colour": "blue"})
 CALLER = Caller(user_id="u", project_id="p", roles=frozenset({"member", "reader"}))
 
 
-def gate(where: Path, rules: Mapping[str, str], protections: str | None = None) -> Gate:
+def gate(
+    where: Path,
+    rules: Mapping[str, str],
+    protections: str | None = None,
+    *,
+    shows_locations: bool = False,
+) -> Gate:
     """Return a gate of these rules and protections, which name policies."""
     (where / "policy.json").write_text(json.dumps({**OPEN, **rules}))
     policy = Enforcer.from_files(where / "policy.json")
@@ -54,7 +61,8 @@ def gate(where: Path, rules: Mapping[str, str], protections: str | None = None) 
             compiled.fields, reads_whole_target=compiled.reads_whole_target
         )
 
-    return Gate(policy, PropertyGuard.from_file(path, "policies", check))
+    guard = PropertyGuard.from_file(path, "policies", check)
+    return Gate(policy, guard, shows_locations=shows_locations)
 
 
 def section(pattern: str, rule: str) -> str:
@@ -152,15 +160,55 @@ def test_a_protection_may_ask_for_the_owner(tmp_path: Path) -> None:
     assert found.may_read("os_glance_x")
 
 
-def test_rules_of_protections_are_compiled_anew_after_a_change(tmp_path: Path) -> None:
+def test_one_gate_answers_by_one_set_of_rules(tmp_path: Path) -> None:
+    protections = section(".*", "mine")
+    door = gate(tmp_path, {"mine": "role:reader"}, protections)
+    old = door.settled()
+    during = grant(old)
+
+    (tmp_path / "policy.json").write_text(
+        json.dumps({**OPEN, "mine": "role:other", "publicize_image": "role:reader"})
+    )
+    (tmp_path / "protections.conf").write_text(
+        section("^colour$", "@") + section(".*", "mine")
+    )
+    new = door.settled()
+
+    assert not during.allows(Action.PUBLICIZE_IMAGE)
+    assert [during.may_read(name) for name in ("colour", "size_of")] == [True, True]
+    assert [grant(old).may_read(name) for name in ("colour", "size_of")] == [True, True]
+    assert grant(new).allows(Action.PUBLICIZE_IMAGE)
+    assert [grant(new).may_read(name) for name in ("colour", "size_of")] == [
+        True,
+        False,
+    ]
+    assert door.settled() is new
+
+
+def test_rules_and_protections_change_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     door = gate(tmp_path, {"mine": "role:reader"}, section(".*", "mine"))
-    before = grant(door).may_read("colour")
+    old = door.settled()
+    between: list[Gate] = []
+
+    def refresh(changed: bool) -> bool:
+        between.append(door.settled())
+        return PropertyGuard.refresh(door.guard, changed)
 
     (tmp_path / "policy.json").write_text(json.dumps({**OPEN, "mine": "role:other"}))
-    door.recognise(CALLER)
+    monkeypatch.setattr(door.guard, "refresh", refresh)
+    new = door.settled()
 
-    assert before
-    assert not grant(door).may_read("colour")
+    # The new rules were read already, the protections were not.
+    assert between == [old]
+    assert new is not old
+
+
+def test_what_reveals_locations_holds_for_every_set_of_rules(tmp_path: Path) -> None:
+    found = gate(tmp_path, {"get_image_location": ""}, shows_locations=True).settled()
+
+    assert found.visible_locations(CALLER, IMAGE, (PLACE,)) == (PLACE,)
 
 
 @pytest.mark.parametrize(("explain", "told"), [("", True), ("!", False)])

@@ -98,22 +98,28 @@ def guarded(route: Route, services: Services) -> Callable[..., Response]:
     """Return the view behind the gate."""
 
     def enter(**ids: str) -> Response:
-        caller = Caller() if route.open else identify(services)
-        services.gate.admit(caller, route.action)
+        settled = _settle(services)
+        caller = Caller() if route.open else identify(settled)
+        settled.gate.admit(caller, route.action)
         if route.bodyless and has_body(request):
             raise Invalid("this request takes no body")
-        target, body = route.target(request, caller, services, ids)
+        target, body = route.target(request, caller, settled, ids)
         try:
-            grant = services.gate.authorize(
+            grant = settled.gate.authorize(
                 caller, (*route.before, route.action), target
             )
         except Forbidden as error:
             if route.conceal:
                 raise NotFound("there is no such resource") from error
             raise
-        return route.view(Call(grant, request, services, ids, body))
+        return route.view(Call(grant, request, settled, ids, body))
 
     return enter
+
+
+def _settle(services: Services) -> Services:
+    """Return the same parts, with one set of rules for the whole of a request."""
+    return replace(services, gate=services.gate.settled())
 
 
 def identify(services: Services) -> Caller:
@@ -140,7 +146,7 @@ def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) 
         try:
             # Without identity, known and unknown paths look alike.
             if "caller" not in g:
-                identify(services)
+                identify(_settle(services))
         except ImageRegError as refusal:
             return answer(refusal)
         return _unrouted(error, unlisted)

@@ -42,8 +42,9 @@ class ImportRights:
         there = {n: v for n, v in properties.items() if v is not None}
         gone = frozenset(properties) - there.keys()
         changes = Changes({}, there, gone, None, tuple(_rights(image, properties)))
-        known = self.gate.recognise(caller)
-        grant = self.gate.authorize(known, (Action.MODIFY_IMAGE,), StoredImage(image))
+        gate = self.gate.settled()
+        known = gate.recognise(caller)
+        grant = gate.authorize(known, (Action.MODIFY_IMAGE,), StoredImage(image))
         grant.approve(changes)
         self.limits.check_properties((image.properties.keys() - gone) | there.keys())
 
