@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from flask import Flask
 
+from imagereg.api.cors import CrossOrigin
 from imagereg.api.dispatch import bind
 from imagereg.api.documents import DocumentOptions
 from imagereg.api.front_end import FrontEnd
-from imagereg.api.negotiation import Negotiation, advertised
+from imagereg.api.negotiation import WSGI, Negotiation, advertised
 from imagereg.api.openapi import Description
 from imagereg.api.peers import Peers
+from imagereg.api.proxies import ProxyHeaders
 from imagereg.api.routes import ROUTES
 from imagereg.api.schema_documents import schema_documents
 from imagereg.api.schemas import ImageBodies, image_schema
@@ -75,9 +77,7 @@ def create_app(settings: Settings) -> Registry:
     ground = open_ground(settings)
     services = _services(ground)
     app = bind(ROUTES, services)
-    app.wsgi_app = Negotiation(  # type: ignore[method-assign] # as Flask's documentation does it
-        app.wsgi_app, [name for name, _ in services.versions]
-    )
+    app.wsgi_app = _doors(app.wsgi_app, services, settings)  # type: ignore[method-assign, assignment] # as Flask's documentation does it
     uploads = UploadRepository(ground.engine)
     recovery = Recovery(
         uploads, ground.stores, ground.removal, ground.staged, worker_name
@@ -86,6 +86,16 @@ def create_app(settings: Settings) -> Registry:
     runner = make_runner(_parts(ground))
     scrubber, rounds = ground.scrubber, ground.rounds
     return Registry(app, recovery, scrubber, rounds, ground.engine, runner, upkeep)
+
+
+def _doors(application: WSGI, services: Services, settings: Settings) -> WSGI:
+    """Return the application behind what comes before its routes."""
+    inner: WSGI = Negotiation(application, [name for name, _ in services.versions])
+    if settings.oslo_middleware.enable_proxy_headers_parsing:
+        inner = ProxyHeaders(inner, Peers(settings.imagereg.trusted_proxies))
+    if settings.cors.allowed_origin:
+        inner = CrossOrigin(inner, settings.cors)
+    return inner
 
 
 def _parts(ground: Ground) -> Parts:

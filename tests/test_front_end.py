@@ -19,11 +19,16 @@ DATA = os.urandom(3 * 1024 * 1024)
 TAG = f'"sha512:{hashlib.sha512(DATA).hexdigest()}"'
 OFFER = {"X-Sendfile-Type": "X-Accel-Redirect"}
 REDIRECT = "x-accel-redirect"
+PAGE = "https://dashboard.example.org"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    config = {"imagereg": {"x_accel_redirect": "{dir}/state/images:/_blobs/"}}
+    config = {
+        "imagereg": {"x_accel_redirect": "{dir}/state/images:/_blobs/"},
+        "oslo_middleware": {"enable_proxy_headers_parsing": "true"},
+        "cors": {"allowed_origin": PAGE},
+    }
     running = Server(tmp_path_factory.mktemp("accel"), config).start()
     yield running
     running.stop()
@@ -144,6 +149,26 @@ def test_head_is_answered_as_get(front: str, image_id: str) -> None:
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["content-length"] == str(len(DATA))
     assert answer.headers["etag"] == TAG
+
+
+def test_links_name_the_front_end_whatever_a_client_claims(front: str) -> None:
+    claims = {"X-Forwarded-Host": "evil", "Forwarded": "host=evil"}
+
+    document = Client(front).request("GET", "/versions", headers=claims).json()
+
+    assert document["versions"][0]["links"][0]["href"] == f"{front}/v2/"
+
+
+def test_pages_of_other_origins_may_read_what_nginx_sends(
+    front: str, image_id: str
+) -> None:
+    mine, other = get(front, image_id, Origin=PAGE), get(front, image_id, Origin="x")
+
+    assert mine.headers["server"].startswith("nginx")
+    assert mine.headers["access-control-allow-origin"] == PAGE
+    assert mine.headers["access-control-allow-credentials"] == "true"
+    assert mine.headers["vary"] == other.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in other.headers
 
 
 @pytest.mark.parametrize("path", ["/_blobs/{id}", "/_blobs/", "/x/../_blobs/{id}"])

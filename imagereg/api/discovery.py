@@ -26,7 +26,7 @@ def versions(call: Call) -> Response:
 
 def redirect(call: Call) -> Response:
     """Send ``/v2`` to ``/v2/``."""
-    response = Response(status=302, headers={"Location": f"{request.host_url}v2/"})
+    response = Response(status=302, headers={"Location": f"{request.root_url}v2/"})
     del response.headers["Content-Type"]
     return response
 
@@ -110,7 +110,7 @@ def _store(call: Call, store: Store) -> Document:
 
 
 def _versions(call: Call, status: int) -> Response:
-    base = call.services.public_endpoint or request.host_url
+    base = call.services.public_endpoint or request.root_url
     href = f"{base.rstrip('/')}/v2/"
     document = {
         "versions": [

@@ -33,7 +33,7 @@ def create(call: Call) -> Response:
     """Create an image record."""
     view = call.services.metadata.create(call.grant, call.body)
     response = json_answer(_document(call, view), 201)
-    response.headers["Location"] = f"{request.host_url}v2/images/{view.image.id}"
+    response.headers["Location"] = f"{request.root_url}v2/images/{view.image.id}"
     if call.services.data.several_stores:
         ids = ",".join(store.id for store in call.services.data.stores)
         response.headers["OpenStack-image-store-ids"] = ids

@@ -38,7 +38,7 @@ def create(call: Call) -> Response:
     namespace = call.services.metadefs.create(call.grant, call.body)
     response = json_answer(documents.created_document(namespace, call.body), 201)
     link = documents.namespace_link(namespace.name)
-    response.headers["Location"] = f"{request.host_url}{link.lstrip('/')}"
+    response.headers["Location"] = f"{request.root_url}{link.lstrip('/')}"
     return response
 
 

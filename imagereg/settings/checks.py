@@ -1,5 +1,6 @@
 """What follows from one option for another, and what does not fit together."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from imagereg.settings.service import DefaultSection
 from imagereg.settings.special import CACHE_SUFFIXES
 
 _LOG_NAME = "imagereg.log"
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#\s,*]+")
 _IDENTITY_PREFIXES = (
     "x-identity-",
     "x-user",
@@ -85,6 +87,9 @@ class Completion:
 
         A page that could send them would speak for anyone, were they ever believed.
         """
+        if any(not _ORIGIN.fullmatch(origin) for origin in cors.allowed_origin):
+            what = "an origin is scheme://host or scheme://host:port, or all are *"
+            self.reader.fault("cors", "allowed_origin", what)
         kept = tuple(
             name
             for name in cors.allow_headers

@@ -13,8 +13,6 @@ from imagereg.settings.load import Settings
 _LOGS = "logs are plain lines on standard error, or in log_file"
 _POOL = "SQLite needs no pool"
 _KEYSTONE = "flavor keystone is not supported yet"
-_CORS = "browsers of other origins are not answered yet"
-_PROXY = "headers of proxies are not read yet"
 _HEALTH = "the health check knows no conditions yet"
 
 #: Section and option -> why nothing happens.
@@ -51,13 +49,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "token_cache_time memcached_servers service_token_roles "
                 "service_token_roles_required include_service_catalog "
                 "delay_auth_decision service_type",
-            ),
-            ("oslo_middleware", _PROXY, "enable_proxy_headers_parsing"),
-            (
-                "cors",
-                _CORS,
-                "allowed_origin allow_credentials expose_headers max_age "
-                "allow_methods allow_headers",
             ),
             (
                 "healthcheck",

@@ -310,7 +310,8 @@ class Cors(Table):
     allowed_origin: tuple[str, ...] = option(
         names(),
         (),
-        "Origins whose pages may call; unset is none.",
+        "Origins whose pages may call; unset is none.  * is all of them, which then"
+        " never send credentials.",
         shown="unset",
         example="https://dashboard.example.org",
     )
