@@ -23,7 +23,7 @@ from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.inventory import Inventory
 from imagereg.db.leases import LeaseRepository
-from imagereg.db.schema import prepare
+from imagereg.db.opening import open_database
 from imagereg.db.staged import StagedRepository
 from imagereg.db.usage import UsageRepository
 from imagereg.doctor.rounds import Rounds
@@ -184,7 +184,7 @@ def open_ground(settings: Settings) -> Ground:
     gate = _collect(faults, lambda: _gate(settings))
     stores = _collect(faults, lambda: StoreCatalog.from_settings(settings))
     authenticator = _collect(faults, lambda: _authenticator(settings))
-    engine = _collect(faults, lambda: _engine(settings))
+    engine = _collect(faults, lambda: open_database(settings))
     limits_file = settings.imagereg.limits_file
     table = _collect(faults, lambda: load_limits(limits_file)) if limits_file else None
     cache_directory = _collect(faults, lambda: open_directory(settings))
@@ -280,12 +280,3 @@ def _authenticator(settings: Settings) -> Authenticator:
         )
     fault = f"[paste_deploy] flavor: {flavor} is not supported by this version"
     raise ConfigurationError([fault])
-
-
-def _engine(settings: Settings) -> Engine:
-    engine = Engine.connect(
-        settings.database.connection,
-        synchronous=settings.database.sqlite_synchronous,
-    )
-    prepare(engine)
-    return engine

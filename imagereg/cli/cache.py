@@ -11,8 +11,7 @@ from imagereg.cache.directory import is_image_id
 from imagereg.cache.management import CacheManagement
 from imagereg.cache.opening import open_cache, open_directory
 from imagereg.cli.config import config_options
-from imagereg.db.engine import Engine
-from imagereg.db.schema import prepare
+from imagereg.db.opening import open_database
 from imagereg.errors import ConfigurationError, ImageNotFound, Invalid
 from imagereg.images.sources import Sources
 from imagereg.model import format_time
@@ -131,10 +130,6 @@ def _open(config_files: Paths, config_dirs: Paths) -> CacheManagement:
     directory = open_directory(settings)
     if directory is None:
         raise ConfigurationError(["[DEFAULT] image_cache_dir: is not set"])
-    engine = Engine.connect(
-        settings.database.connection,
-        synchronous=settings.database.sqlite_synchronous,
-    )
-    prepare(engine)
+    engine = open_database(settings)
     sources = Sources(StoreCatalog.from_settings(settings))
     return open_cache(settings, directory, engine, sources.read)

@@ -10,7 +10,7 @@ import orjson
 from imagereg.cli.config import config_options
 from imagereg.db.engine import Engine
 from imagereg.db.metadefs import NamespaceRepository
-from imagereg.db.schema import prepare
+from imagereg.db.opening import open_database
 from imagereg.errors import NamespaceNotFound
 from imagereg.metadef_model import NewNamespace
 from imagereg.metadefs.files import (
@@ -135,13 +135,7 @@ def open_loader(config_files: Paths, config_dirs: Paths) -> Loader:
 
 def open_engine(config_files: Paths, config_dirs: Paths) -> Engine:
     """Return the configured database, made or migrated where need be."""
-    settings = load_settings(config_files, config_dirs)
-    engine = Engine.connect(
-        settings.database.connection,
-        synchronous=settings.database.sqlite_synchronous,
-    )
-    prepare(engine)
-    return engine
+    return open_database(load_settings(config_files, config_dirs))
 
 
 def _read(path: Path | None, *, builtin: bool) -> Sequence[NewNamespace]:

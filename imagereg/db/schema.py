@@ -1,4 +1,12 @@
-"""Create the tables, and bring an older database to the present version."""
+"""Create the tables, and bring an older database to the present version.
+
+An empty database gets the tables of the present at once; an older one goes through
+each of the `STEPS` in turn.  Tests hold both to the same result, for every version
+that was released.
+
+Each step is one transaction together with the row that records it.  Where changes of
+tables cannot be taken back (MariaDB), the row comes last, and the step begins again.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -9,45 +17,147 @@ from imagereg.db.engine import Engine
 from imagereg.db.listing import INDEXES
 from imagereg.db.metadef_models import METADEF_TABLES
 from imagereg.db.models import TABLES, SchemaRow
+from imagereg.db.steps import FIRST, LOCATIONS_BY_URL, STEPS
 from imagereg.db.task_models import TASK_TABLES
 from imagereg.errors import ConfigurationError
 from imagereg.model import now_us
 
+#: The version of a database without tables, or whose tables are just being made.
+UNFINISHED = 0
 
-def _first(engine: Engine) -> None:
-    for table in (*TABLES, *METADEF_TABLES, *TASK_TABLES):
-        SchemaManager(table, engine.peewee).create_all(safe=True)
-    for statement in (*INDEXES, *TRIGGERS):
-        engine.execute(statement)
+_ALL = "all tables"
+
+ALL_TABLES = (*TABLES, *METADEF_TABLES, *TASK_TABLES)
+
+#: Told of each step that was taken: the version it led to, and what is new.
+Told = Callable[[int, str], object]
 
 
-#: One step per version, oldest first; a released step never changes again.
-STEPS: Sequence[Callable[[Engine], None]] = (_first,)
+def latest() -> int:
+    """Return the schema version that this program works with."""
+    return FIRST + len(STEPS)
 
 
-def prepare(engine: Engine) -> None:
-    """Create or migrate the tables; several processes may do so at once.
+def prepare(engine: Engine, *, upgrades: bool = True) -> None:
+    """Make sure that the database has the present tables.
+
+    Several processes may do so at once: one of them makes or migrates the tables.
+    Without ``upgrades`` what is missing is not made, but told.
 
     Raises:
-        ConfigurationError: the database is newer than this program.
+        ConfigurationError: the database is newer than this program, is somebody
+            else's, or is older and may not be upgraded.
     """
-    with engine.transaction():
-        SchemaManager(SchemaRow, engine.peewee).create_all(safe=True)
-        present = version(engine)
-        if present > len(STEPS):
-            fault = (
-                f"[database] connection: the database has schema version {present}, "
-                f"this program knows up to {len(STEPS)}"
-            )
-            raise ConfigurationError([fault])
-        for number, step in enumerate(STEPS[present:], start=present + 1):
-            step(engine)
-            SchemaRow.insert(version=number, applied_at_us=now_us()).execute(
-                engine.peewee
-            )
+    present = version(engine)
+    if present == latest():
+        return
+    if upgrades:
+        upgrade(engine)
+        return
+    _check_known(present)
+    fault = (
+        f"[database] connection: the database has schema version {present}, this "
+        f"program needs {latest()}, and [imagereg] auto_upgrade is off: run `imagereg "
+        "db upgrade`"
+    )
+    raise ConfigurationError([fault])
+
+
+def upgrade(engine: Engine, told: Told = lambda number, title: None) -> None:
+    """Take every step that is missing; raises as `prepare` does.
+
+    Whoever is second waits for the first one, and finds nothing left to do.
+    """
+    while True:
+        with engine.transaction():
+            present = version(engine)
+            _check_known(present)
+            if present == latest():
+                return
+            number, title = _go_on(engine, present)
+        told(number, title)
+
+
+def missing(present: int) -> Sequence[tuple[int, str]]:
+    """Return what `upgrade` would do to a database of this version."""
+    if present < FIRST:
+        return ((latest(), _ALL),)
+    return tuple(
+        (number, step.title)
+        for number, step in enumerate(STEPS, FIRST + 1)
+        if number > present
+    )
 
 
 def version(engine: Engine) -> int:
     """Return the schema version that the database has; 0 when it is empty."""
+    engine.rows("SELECT 1")  # gives this thread its connection, or says why not
+    if not engine.peewee.table_exists(SchemaRow):
+        return UNFINISHED
     newest = SchemaRow.select(fn.MAX(SchemaRow.version)).tuples()
-    return int(next(iter(newest.execute(engine.peewee)))[0] or 0)
+    return int(next(iter(newest.execute(engine.peewee)))[0] or UNFINISHED)
+
+
+def create(engine: Engine) -> None:
+    """Make all tables of the present, in a database that has none of them."""
+    for table in ALL_TABLES:
+        SchemaManager(table, engine.peewee).create_all(safe=True)
+    LOCATIONS_BY_URL.make(engine)
+    for statement in (*INDEXES, *TRIGGERS):
+        engine.execute(statement)
+
+
+def _go_on(engine: Engine, present: int) -> tuple[int, str]:
+    """Take one step inside a transaction; return the version it led to, and what."""
+    if present < FIRST:
+        _begin(engine)
+        create(engine)
+        number, title = latest(), _ALL
+    else:
+        number, step = present + 1, STEPS[present - FIRST]
+        step.apply(engine)
+        title = step.title
+    _note(engine, number)
+    return number, title
+
+
+def _begin(engine: Engine) -> None:
+    """Note that the tables are just being made; sweep away an earlier attempt.
+
+    An attempt that ended early left tables without rows, because nothing runs on a
+    database whose tables are not finished.
+
+    Raises:
+        ConfigurationError: somebody else's tables are in the way.
+    """
+    was_begun = engine.peewee.table_exists(SchemaRow)
+    for table in ALL_TABLES:
+        if not engine.peewee.table_exists(table):
+            continue
+        if not was_begun:
+            fault = (
+                "[database] connection: the database has tables of this program's "
+                "names, which it did not make; give it a database of its own"
+            )
+            raise ConfigurationError([fault])
+        if table is not SchemaRow:
+            SchemaManager(table, engine.peewee).drop_all(safe=True)
+    SchemaManager(SchemaRow, engine.peewee).create_all(safe=True)
+
+
+def _note(engine: Engine, number: int) -> None:
+    SchemaRow.insert(version=number, applied_at_us=now_us()).execute(engine.peewee)
+
+
+def _check_known(present: int) -> None:
+    """Refuse a database of the future.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
+    if present > latest():
+        fault = (
+            f"[database] connection: the database has schema version {present}, this "
+            f"program knows up to {latest()}: a newer version of it was here; run that"
+        )
+        raise ConfigurationError([fault])

@@ -62,6 +62,12 @@ class Own(Table):
     upload_fsync: bool = option(
         BOOL, True, "Answer an upload only when its data is safe on the disk."
     )
+    auto_upgrade: bool = option(
+        BOOL,
+        True,
+        "Make missing tables, and bring those of an older version to the present one,"
+        " at start; false refuses to start until `imagereg db upgrade` has run.",
+    )
     verify_rate: int = option(
         integer(0),
         0,

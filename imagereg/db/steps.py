@@ -1,0 +1,67 @@
+"""The steps from each released schema to the next.
+
+A released step never changes again, and says what it does in statements of its own:
+`models.py` and its like describe the present alone.  A step is made of changes.  One
+that the database has already is not made again, so that an engine which commits after
+each change of tables (MariaDB) can be killed anywhere and goes on from there.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imagereg.db.engine import Engine
+from imagereg.db.live import Part, PartKind, part_names
+
+#: The version of the schema that was released first.
+FIRST = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of tables or rows.
+
+    Attributes:
+        make: makes it.
+        part: what it adds, by which it is known to be made; None for a change that
+            may be made again and again, such as filling in a column.
+    """
+
+    make: Callable[[Engine], object]
+    part: Part | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What leads from one version to the next.
+
+    Attributes:
+        title: what is new, for whoever runs the upgrade.
+        changes: in the order in which they are made.
+    """
+
+    title: str
+    changes: tuple[Change, ...]
+
+    def apply(self, engine: Engine) -> None:
+        """Make those changes that the database does not have yet."""
+        there = part_names(engine)
+        for change in self.changes:
+            if change.part is None or change.part not in there:
+                change.make(engine)
+
+
+def index(table: str, name: str, columns: str) -> Change:
+    """Return the change that adds an index."""
+    statement = f"CREATE INDEX {name} ON {table} ({columns})"
+    part = Part(PartKind.INDEX, table, name)
+    return Change(lambda engine: engine.execute(statement), part)
+
+
+#: Bytes are condemned, and removed, only when no other location has their URL.
+#: Without its index a deletion reads every location there is.
+LOCATIONS_BY_URL = index("image_locations", "image_locations_url", "url")
+
+#: What leads from version 1 to 2, from 2 to 3, and so on.
+STEPS: Sequence[Step] = (
+    Step("an index of locations by URL, for deletions", (LOCATIONS_BY_URL,)),
+)
