@@ -4,6 +4,7 @@ A request that may be repeated is, while the registry cannot be reached: an uplo
 outlives a restart of the server that way, and a network that comes and goes.
 """
 
+import re
 import ssl
 import threading
 import time
@@ -33,6 +34,10 @@ PASSING = frozenset({408, 429, 500, 502, 503, 504})
 BLOCK_BYTES = 1024 * 1024
 
 MESSAGE_CHARACTERS = 300
+
+#: How much of an error document that is no JSON is looked at.
+LONGEST_ERROR_BYTES = 4096
+_TAG = re.compile(r"<[^<>]{1,80}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +217,14 @@ def explanation(reply: Reply) -> str:
     if isinstance(document, dict):
         inner = document.get("error", document)
         if isinstance(inner, dict) and isinstance(inner.get("message"), str):
-            return str(inner["message"])[:MESSAGE_CHARACTERS]
-    text = " ".join(reply.body[:MESSAGE_CHARACTERS].decode(errors="replace").split())
+            return _plain(str(inner["message"]))
+    text = _plain(reply.body[:LONGEST_ERROR_BYTES].decode(errors="replace"))
     return text or "no reason given"
+
+
+def _plain(text: str) -> str:
+    """Return what a page says, on one line: some services write HTML everywhere."""
+    return " ".join(_TAG.sub(" ", text).split())[:MESSAGE_CHARACTERS]
 
 
 def reason_of(error: Exception) -> str:
