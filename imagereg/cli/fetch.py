@@ -24,6 +24,7 @@ from imagereg.errors import (
 from imagereg.fetch import Choices, FetchConfig, Fetcher, FetchResult, FixedAuth
 from imagereg.fetch.config import find_config_files, load_fetch_config
 from imagereg.fetch.entries import sha1_name
+from imagereg.fetch.placing import COPY, HARDLINK, REFLINK
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -158,6 +159,19 @@ def way_options(command: Command) -> Command:
 )
 @click.option("--cache", is_flag=True, help="Put images into the cache (the default).")
 @click.option(
+    "--hardlink",
+    "place",
+    flag_value=HARDLINK,
+    help="Have the image in the cache, and --dest as a second name of its file.",
+)
+@click.option(
+    "--reflink",
+    "place",
+    flag_value=REFLINK,
+    help="The same, sharing blocks; a copy where the file system cannot.",
+)
+@click.option("--copy", "place", flag_value=COPY, help="The same, sharing nothing.")
+@click.option(
     "--progress",
     type=click.Choice(SHOWN),
     default="auto",
@@ -191,6 +205,8 @@ def fetch(
     """
     if dest is not None and (cache or len(images) > 1):
         raise click.UsageError("--dest takes one image, and no --cache")
+    if dest is None and options["place"]:
+        raise click.UsageError(f"--{options['place']} needs --dest")
     display = Display(options["progress"], as_json=options["as_json"])
     try:
         fetcher = make_fetcher(options, choices_of(options))
@@ -291,6 +307,7 @@ def choices_of(options: Mapping[str, Any]) -> Choices:
         connections=options["connections"],
         limit_rate=options["limit_rate"],
         min_free=options["min_free"],
+        place=options.get("place"),
     )
 
 

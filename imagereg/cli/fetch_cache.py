@@ -4,6 +4,7 @@ Source: contract compute-fetch 9.1, C-10.
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -28,12 +29,15 @@ from imagereg.cli.fetch import (
     tell,
     way_options,
 )
-from imagereg.errors import ImageRegError
+from imagereg.errors import FetchFailed, ImageRegError
 from imagereg.fetch.entries import Entry, Notes
 from imagereg.fetch.fetcher import Fetcher
-from imagereg.fetch.upkeep import Upkeep
+from imagereg.fetch.upkeep import Removal, Upkeep
 
 Options = Any
+
+#: What an interval of 0 stands for.
+SHORTEST_INTERVAL_S = 60
 
 
 @click.group(epilog=EXIT_STATUS)
@@ -101,6 +105,9 @@ def verify(
     is_flag=True,
     help="Remove unused images that the service has no more.",
 )
+@click.option(
+    "--forever", is_flag=True, help="Do it again every [image_cache] manager_interval."
+)
 @node_options
 @service_options
 @click.pass_context
@@ -109,18 +116,30 @@ def gc(
     /,
     dry_run: bool,
     check_service: bool,
+    forever: bool,
     **options: Options,
 ) -> None:
     """Remove what is not used for too long, then what is too much."""
     with _Failing(context):
+        interval_s = load_config(options).cache.manager_interval
         upkeep = _upkeep(options)
-        if check_service:
-            is_gone = make_fetcher(options).is_gone
-            removed = upkeep.collect(dry_run=dry_run, is_gone=is_gone)
-        else:
-            removed = upkeep.collect(dry_run=dry_run)
+        is_gone = make_fetcher(options).is_gone if check_service else None
+        while not forever or interval_s >= 0:
+            try:
+                removed = upkeep.collect(dry_run=dry_run, is_gone=is_gone)
+                _show_removed(removed, as_json=options["as_json"])
+            except FetchFailed as error:
+                if not forever:
+                    raise
+                tell(error)
+            if not forever:
+                return
+            time.sleep(interval_s or SHORTEST_INTERVAL_S)
+
+
+def _show_removed(removed: Iterable[Removal], *, as_json: bool) -> None:
     for each in removed:
-        if options["as_json"]:
+        if as_json:
             show_json(path=str(each.path), why=each.why, bytes=each.size)
         else:
             click.echo(f"{each.path}: {each.why}, {decimal(each.size)}")
@@ -146,11 +165,23 @@ def unpin(context: click.Context, /, images: Sequence[str], **options: Options) 
 
 @cache.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
 @node_options
 @click.pass_context
-def rm(context: click.Context, /, images: Sequence[str], **options: Options) -> None:
+def rm(
+    context: click.Context,
+    /,
+    images: Sequence[str],
+    dry_run: bool,
+    **options: Options,
+) -> None:
     """Remove images that are neither pinned nor used."""
-    _each(context, images, Upkeep.remove, "removed", options)
+
+    def remove(upkeep: Upkeep, image_id: str) -> None:
+        upkeep.remove(image_id, dry_run=dry_run)
+
+    word = "could be removed" if dry_run else "removed"
+    _each(context, images, remove, word, options)
 
 
 def _pin(upkeep: Upkeep, image_id: str) -> None:

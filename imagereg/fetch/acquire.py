@@ -19,7 +19,7 @@ from imagereg.errors import (
     Invalid,
 )
 from imagereg.fetch import checks, direct
-from imagereg.fetch.config import FetchConfig
+from imagereg.fetch.config import FetchConfig, FileSystem
 from imagereg.fetch.download import Download
 from imagereg.fetch.facts import Expected, Facts
 from imagereg.fetch.parallel import NoRanges, ParallelDownload
@@ -45,6 +45,8 @@ class Choices:
         connections: how many ranges are fetched at once.
         limit_rate: bytes in a second; 0 is no limit.
         min_free: bytes that must stay free; None is what the configuration says.
+        place: how a path gets what the cache has: ``hardlink``, ``reflink`` or
+            ``copy``; None leaves the cache out of it.
     """
 
     direct: str = "auto"
@@ -57,6 +59,7 @@ class Choices:
     connections: int = 1
     limit_rate: int = 0
     min_free: int | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Acquisition:
         self._config = config
         self._choices = choices
         self._report = report
+        self._reasons: list[str] = []
 
     def run(self, facts: Facts, target: Path) -> Acquired:
         """Bring the image to ``target``, whole and verified, or not at all.
@@ -140,8 +144,10 @@ class Acquisition:
             if found:
                 return "direct"
         if self._choices.direct == "only":
-            message = f"no location of image {facts.id} can be read on this node"
-            raise failure or FetchNoData(message)
+            raise failure or FetchNoData(
+                f"no location of image {facts.id} can be read on this node: "
+                + ("; ".join(dict.fromkeys(self._reasons)) or "the service shows none")
+            )
         self._fill_by_http(part, facts, expected)
         return "http"
 
@@ -155,6 +161,7 @@ class Acquisition:
                 self._copy(place, part, facts, expected)
             except direct.NotHere as error:
                 _log.warning("image %s: not read directly: %s", facts.id, error)
+                self._reasons.append(str(error))
             except FetchNotIntact as error:
                 _log.warning("image %s: a damaged copy: %s", facts.id, error)
                 failure = error
@@ -165,15 +172,32 @@ class Acquisition:
 
     def _places(self, facts: Facts) -> Iterator[direct.Place]:
         """Yield where on this node the image may lie."""
-        if not self._config.filesystems:
+        glance = self._config.glance
+        mounted = self._mounted()
+        if not (mounted or glance.legacy_same_path):
             return
-        mounted = tuple(filter(direct.check_mounted, self._config.filesystems))
-        schemes = self._config.glance.allowed_direct_url_schemes
         for url, metadata in facts.locations:
             try:
-                yield from direct.translate(url, metadata, mounted, schemes)
+                if self._config.filesystems:
+                    yield from direct.translate(
+                        url, metadata, mounted, glance.allowed_direct_url_schemes
+                    )
+                else:
+                    yield direct.as_is(url, glance.allowed_direct_url_schemes)
             except direct.NotHere as error:
                 _log.info("image %s: not read directly: %s", facts.id, error)
+                self._reasons.append(str(error))
+
+    def _mounted(self) -> list[FileSystem]:
+        """Return the file systems that are there, and note those that are not."""
+        mounted = []
+        for each in self._config.filesystems:
+            if direct.check_mounted(each):
+                mounted.append(each)
+                continue
+            _log.warning("file system `%s` is not mounted here", each.id)
+            self._reasons.append(f"file system `{each.id}` is not mounted here")
+        return mounted
 
     def _copy(
         self, place: direct.Place, part: Part, facts: Facts, expected: Expected
@@ -205,6 +229,7 @@ class Acquisition:
             self._complete(part, expected)
 
     def _download(self, part: Part, facts: Facts) -> None:
+        part.reserve(facts.size or 0)
         if self._choices.connections > 1:
             try:
                 ParallelDownload(

@@ -68,6 +68,11 @@ class GlanceSection(Table):
         ("file", "filesystem"),
         "Locations that may be read directly, where `filesystems` is set.",
     )
+    legacy_same_path: bool = option(
+        BOOL,
+        False,
+        "Without `filesystems`, read locations at the very path they name.",
+    )
     cafile: Path | None = option(
         PATH, None, "Authorities to trust instead of the system's."
     )
@@ -118,6 +123,12 @@ class CacheSection(Table):
     )
     subdirectory_name: str = option(
         NAME, "_base", "Where layout `compat` keeps images, below `instances_path`."
+    )
+    manager_interval: int = option(
+        integer(-1),
+        2400,
+        "How long `cache gc --forever` waits before the next time; 0 is 60, -1 is off.",
+        unit="seconds",
     )
     remove_unused_base_images: bool = option(
         BOOL, True, "Have `cache gc` remove images that are not used for too long."

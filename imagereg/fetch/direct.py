@@ -11,6 +11,7 @@ Source: contract compute-fetch 3.2, C-2, C-3.
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,11 @@ FICLONE = 0x40049409
 
 #: What is the fault of the target, whoever copies.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+#: What is mounted where; blanks and the like in paths are written in octal.
+_MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 class NotHere(Exception):
@@ -57,9 +63,7 @@ def translate(
     Raises:
         NotHere: it does not lie in a file system that this node has.
     """
-    scheme, mark, path = url.partition("://")
-    if not mark or scheme not in schemes:
-        raise NotHere("the location is of another scheme")
+    path = _path_of(url, schemes)
     fs_id, root = metadata.get("id"), metadata.get("mountpoint")
     if not isinstance(fs_id, str) or not isinstance(root, str):
         raise NotHere("the location has no id and mountpoint")
@@ -71,6 +75,22 @@ def translate(
     return tuple(
         sorted(places, key=lambda place: len(place.mountpoint.parts), reverse=True)
     )
+
+
+def as_is(url: str, schemes: Sequence[str]) -> Place:
+    """Return where ``url`` says, for a node that has the tree of the store.
+
+    Raises:
+        NotHere: it leads nowhere.
+    """
+    return Place(Path("/"), _below(_path_of(url, schemes), "/"))
+
+
+def _path_of(url: str, schemes: Sequence[str]) -> str:
+    scheme, mark, path = url.partition("://")
+    if not mark or scheme not in schemes:
+        raise NotHere("the location is of another scheme")
+    return path
 
 
 def _below(path: str, root: str) -> tuple[str, ...]:
@@ -132,21 +152,49 @@ def check_mounted(filesystem: FileSystem) -> bool:
     """Return whether a file system is there, as far as the operator wants to know."""
     if not filesystem.readonly_check:
         return True
-    return filesystem.mountpoint is not None and filesystem.mountpoint.is_mount()
+    if filesystem.mountpoint is None:
+        return False
+    # A folder of the same file system that is bound there shows in the table alone.
+    return (
+        filesystem.mountpoint.is_mount()
+        or os.path.realpath(filesystem.mountpoint) in _mounted()
+    )
 
 
-def copy(source: int, part: Part, size: int, report: Reporter, *, hashed: bool) -> None:
+def _mounted() -> frozenset[str]:
+    """Return the paths where something is mounted, by the kernel's own table."""
+    try:
+        table = _MOUNTS.read_text(errors="surrogateescape")
+    except OSError:
+        return frozenset()
+    return frozenset(
+        _ESCAPED.sub(lambda found: chr(int(found[1], 8)), line.split(" ")[4])
+        for line in table.splitlines()
+    )
+
+
+def copy(
+    source: int,
+    part: Part,
+    size: int,
+    report: Reporter,
+    *,
+    hashed: bool,
+    shares: bool = True,
+) -> None:
     """Copy ``source`` into ``part``, which is empty: holes stay holes.
 
     Where the file system can, blocks are shared, and hashed afterwards.  Otherwise
     the very bytes that are written are hashed; where nothing is hashed, the kernel
-    copies alone.
+    copies alone.  Where the source has no holes, the room is taken before.
     """
-    if _share(source, part):
+    if shares and share(source, part):
         part.fill(size)
         part.hash_all(report)
         report.moved(size)
         return
+    if os.fstat(source).st_blocks * 512 >= size:
+        part.reserve(size)
     move = _carry if hashed else _kernel_copy
     for first, last in _extents(source, size):
         part.skip(first - part.position)
@@ -155,7 +203,8 @@ def copy(source: int, part: Part, size: int, report: Reporter, *, hashed: bool) 
     report.moved(part.position)
 
 
-def _share(source: int, part: Part) -> bool:
+def share(source: int, part: Part) -> bool:
+    """Have ``part`` share all blocks of ``source``; return whether that can be."""
     try:
         fcntl.ioctl(part.fileno(), FICLONE, source)
     except OSError:

@@ -25,6 +25,10 @@ from imagereg.fetch.reporting import Reporter
 #: The digest of a file that was converted, when the image itself has none.
 USUAL_ALGORITHM = "sha512"
 
+#: Names at the top of the directory that only one of the layouts has.
+_NATIVE_FOLDER = re.compile("[0-9a-f]{2}")
+_COMPAT_NAME = re.compile("[0-9a-f]{40}")
+
 #: What a file is named that was found to be damaged.
 BAD_SUFFIX = ".bad"
 
@@ -142,9 +146,22 @@ class Layout:
         )
 
     def prepare(self, entry: Entry) -> None:
-        """Make the directories for an entry."""
+        """Make the directories for an entry.
+
+        Raises:
+            ConfigurationError: the directory holds images of the other layout.
+        """
+        if self.root.is_dir() and any(map(self._is_foreign, self.root.iterdir())):
+            other = "native" if self.is_compat else "compat"
+            fault = f"[image_cache] layout: the directory has images of layout {other}"
+            raise ConfigurationError([fault])
         for folder in (entry.path.parent, entry.lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def _is_foreign(self, path: Path) -> bool:
+        """Return whether only the other layout has such a name."""
+        form = _NATIVE_FOLDER if self.is_compat else _COMPAT_NAME
+        return form.fullmatch(path.name) is not None
 
     def files(self) -> Iterator[Path]:
         """Yield every file where images lie, by name."""

@@ -6,13 +6,20 @@ Source: contract compute-fetch C-1, C-4, C-8, C-13.
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from imagereg.client.session import Trust
-from imagereg.errors import FetchNoData, FetchNotFound, FetchRefused, Invalid
+from imagereg.errors import (
+    FetchNoData,
+    FetchNotFound,
+    FetchNotIntact,
+    FetchRefused,
+    Invalid,
+)
 from imagereg.fetch.acquire import Acquired, Acquisition, Choices
 from imagereg.fetch.checks import needs_conversion
 from imagereg.fetch.config import FetchConfig
@@ -20,6 +27,7 @@ from imagereg.fetch.entries import Entry, Layout, Notes, describe, digest_of, is
 from imagereg.fetch.facts import Facts, check_image_id
 from imagereg.fetch.lock import held
 from imagereg.fetch.part import disk_failures, part_of
+from imagereg.fetch.placing import place
 from imagereg.fetch.reporting import Listener, Reporter
 from imagereg.fetch.service import Auth, FixedAuth, Service
 
@@ -125,6 +133,8 @@ class Fetcher:
     def _fetch_to(self, image_id: str, dest: Path, report: Reporter) -> FetchResult:
         if dest.is_dir() or not dest.parent.is_dir():
             raise Invalid(f"{dest}: is a directory, or in none")
+        if self._choices.place is not None:
+            return self._fetch_by_cache(image_id, dest, self._choices.place, report)
         part, timeout_s = part_of(dest), self._config.cache.lock_timeout
         with held(part, timeout_s, report, tidy=True):
             facts = self._service.show(image_id, report)
@@ -139,6 +149,14 @@ class Fetcher:
         )
 
     def _fetch_to_cache(self, image_id: str, report: Reporter) -> FetchResult:
+        with self._in_cache(image_id, report) as (_, _, result):
+            return result
+
+    @contextmanager
+    def _in_cache(
+        self, image_id: str, report: Reporter
+    ) -> Iterator[tuple[Entry, Notes, FetchResult]]:
+        """Yield an image that lies in the cache, and stays there meanwhile."""
         layout = Layout(self._config.cache)
         entry = layout.entry(image_id)
         asked = self._choices.format or layout.converts_to
@@ -151,11 +169,39 @@ class Fetcher:
             if notes is not None:
                 entry.touch()
                 report.start("cache", notes.kept_size, notes.kept_size)
-                return _cached(entry.path, notes)
-            choices = replace(self._choices, format=asked)
-            acquired = self._acquire(facts, entry.path, choices, report)
-            entry.write(describe(acquired, entry.path, asked, report))
-            return _result(entry.path, acquired)
+                result = _cached(entry.path, notes)
+            else:
+                choices = replace(self._choices, format=asked)
+                acquired = self._acquire(facts, entry.path, choices, report)
+                notes = describe(acquired, entry.path, asked, report)
+                entry.write(notes)
+                result = _result(entry.path, acquired)
+            yield entry, notes, result
+
+    def _fetch_by_cache(
+        self, image_id: str, dest: Path, way: str, report: Reporter
+    ) -> FetchResult:
+        """Have the image in the cache, and at ``dest`` from there."""
+        try:
+            return self._place(image_id, dest, way, report)
+        except FetchNotIntact:
+            _log.warning("image %s: the file here is damaged; once more", image_id)
+            return self._place(image_id, dest, way, report)
+
+    def _place(
+        self, image_id: str, dest: Path, way: str, report: Reporter
+    ) -> FetchResult:
+        part, timeout_s = part_of(dest), self._config.cache.lock_timeout
+        with (
+            held(part, timeout_s, report, tidy=True),
+            self._in_cache(image_id, report) as (entry, notes, result),
+        ):
+            try:
+                place(entry.path, notes, dest, way, report)
+            except FetchNotIntact:
+                entry.put_aside()
+                raise
+            return replace(result, path=dest)
 
     def _find(self, entry: Entry, asked: str, report: Reporter) -> Notes | None:
         """Return the notes of a file that may serve; a damaged one is put aside."""

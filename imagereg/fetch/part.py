@@ -19,6 +19,7 @@ from typing import Any, Self
 import orjson
 
 from imagereg.errors import FetchFailed, FetchNoSpace, FetchNotIntact
+from imagereg.fetch import space
 from imagereg.fetch.digest import RunningDigest
 from imagereg.fetch.facts import Expected
 from imagereg.fetch.reporting import Reporter
@@ -26,6 +27,8 @@ from imagereg.fetch.reporting import Reporter
 BLOCK_BYTES = 1024 * 1024
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_ZEROS = bytes(BLOCK_BYTES)
 
 
 @contextmanager
@@ -82,6 +85,7 @@ class Part:
         self._identity = identity
         self._algorithm = algorithm
         self._digest = RunningDigest(algorithm)
+        self._reserved, self._hole = False, 0
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.close(self._fd)
@@ -125,26 +129,50 @@ class Part:
         self._digest.close()
         self._digest = RunningDigest(self._algorithm)
         self.position = self.inherited = 0
+        self._reserved, self._hole = False, 0
         # First no bytes, then the note: never a note above bytes of another image.
         os.ftruncate(self._fd, 0)
         write_notes(notes_of(self.path), self._identity)
 
+    def reserve(self, size: int) -> None:
+        """Take the room for what is missing of ``size`` bytes.
+
+        Raises:
+            OSError: there is not enough.
+        """
+        self._reserved = space.reserve(self._fd, self.position, size - self.position)
+
     def write(self, block: bytes) -> None:
-        """Append ``block``, which nobody may change afterwards."""
+        """Append ``block``, which nobody may change afterwards; zeros are a hole."""
+        if _ZEROS.startswith(block):
+            self.skip(len(block))
+            return
         self._digest.update(block)
         view = memoryview(block)
         while view:
             count = os.pwrite(self._fd, view, self.position)
             self.position += count
             view = view[count:]
+        self._release(self.position - len(block))
 
     def skip(self, count: int) -> None:
         """Append a hole."""
         self._digest.update_zeros(count)
         self.position += count
+        self._hole += count
+
+    def _release(self, end: int) -> None:
+        """Give back the room of the hole that ends at ``end``.
+
+        That works only before the end of the file, so after something was written.
+        """
+        if self._reserved:
+            space.release(self._fd, end - self._hole, self._hole)
+        self._hole = 0
 
     def fill(self, size: int) -> None:
         """Take bytes that came in otherwise as the first ``size`` ones, unhashed."""
+        self._release(self.position)
         self.position = size
 
     def hash_all(self, report: Reporter) -> None:
@@ -167,6 +195,7 @@ class Part:
             FetchNotIntact: they are not.
         """
         os.ftruncate(self._fd, self.position)
+        self._release(self.position)
         digest = self._digest.finish()
         if expected.size is not None and self.position != expected.size:
             raise FetchNotIntact(

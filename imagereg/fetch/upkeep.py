@@ -73,8 +73,8 @@ class Upkeep:
         with self._held(image_id) as (entry, notes):
             entry.write(replace(notes, pinned=pinned))
 
-    def remove(self, image_id: str) -> None:
-        """Remove an image.
+    def remove(self, image_id: str, *, dry_run: bool = False) -> None:
+        """Remove an image, or with ``dry_run`` only say if that can be.
 
         Raises:
             FetchRefused: it is pinned, or used by a machine.
@@ -84,8 +84,9 @@ class Upkeep:
                 raise FetchRefused(f"image {image_id} is pinned")
             if self._is_used(entry.path, self._backing_names()):
                 raise FetchRefused(f"image {image_id} is used by a machine")
-            entry.remove()
-            entry.lock.unlink(missing_ok=True)
+            if not dry_run:
+                entry.remove()
+                entry.lock.unlink(missing_ok=True)
 
     def verify(self, image_id: str) -> None:
         """Read an image and compare it; a damaged one is put aside.
@@ -114,13 +115,13 @@ class Upkeep:
         self,
         *,
         dry_run: bool = False,
-        is_gone: Callable[[str], bool] = lambda _image_id: False,
+        is_gone: Callable[[str], bool] | None = None,
     ) -> list[Removal]:
         """Remove what is not used for too long, then what is too much.
 
         Args:
             dry_run: remove nothing.
-            is_gone: whether the service has an image no more; asked for unused ones.
+            is_gone: whether the service has an image no more; None asks nobody.
         """
         backing = self._backing_names()
         removed: list[Removal] = []
@@ -135,7 +136,7 @@ class Upkeep:
             removed += self._shrink(backing, removed, dry_run=dry_run)
         return removed
 
-    def _why_old(self, path: Path, is_gone: Callable[[str], bool]) -> str | None:
+    def _why_old(self, path: Path, is_gone: Callable[[str], bool] | None) -> str | None:
         """Return why a file may go, if nobody uses it."""
         options = self._options
         least = options.remove_unused_original_minimum_age_seconds
@@ -146,7 +147,7 @@ class Upkeep:
                 return None  # It goes with what it describes.
             return "left over" if self._age(path) > least else None
         notes = Entry(path, path).read()
-        if notes is not None and is_gone(notes.id):
+        if notes is not None and is_gone is not None and is_gone(notes.id):
             return "gone from the service"
         if options.remove_unused_base_images and self._age(path) > least:
             return "unused"

@@ -2,17 +2,20 @@
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from imagereg.cli.fetch_cache import cache, prefetch
 from imagereg.errors import (
+    ConfigurationError,
     FetchLockTimeout,
     FetchNotFound,
     FetchNotIntact,
@@ -305,6 +308,51 @@ def test_an_operator_is_told_what_is_wrong(node: Node, image_id: str) -> None:
         keeper.verify(image_id)
 
 
+def test_one_directory_has_one_layout(node: Node, image_id: str) -> None:
+    folder = node.where / "instances"
+    native = node.with_cache(cache_dir=folder / "_base")
+    compat = node.with_cache(layout="compat", instances_path=folder)
+    native.fetcher().fetch(image_id)
+    with pytest.raises(ConfigurationError, match="images of layout native"):
+        compat.fetcher().fetch(image_id)
+
+    shutil.rmtree(folder)
+    compat.fetcher().fetch(image_id)
+    with pytest.raises(ConfigurationError, match="images of layout compat"):
+        native.fetcher().fetch(image_id)
+
+
+@pytest.mark.parametrize(("interval", "pauses"), [(7, [7, 7]), (0, [60, 60]), (-1, [])])
+def test_what_is_old_goes_again_and_again(
+    node: Node,
+    image_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    interval: int,
+    pauses: list[int],
+) -> None:
+    conf = node.where / "node.conf"
+    folder = node.where / "cache"
+    conf.write_text(
+        f"[image_cache]\ncache_dir = {folder}\nmanager_interval = {interval}\n"
+    )
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise KeyboardInterrupt
+        age(node.fetcher().fetch(image_id).path, 2 * DAY)
+
+    clock = SimpleNamespace(sleep=sleep)
+    monkeypatch.setattr("imagereg.cli.fetch_cache.time", clock)
+
+    ended = CliRunner().invoke(cache, ["gc", "--forever", "--config", str(conf)])
+
+    assert slept == pauses
+    assert ended.stdout.count("unused") == len(pauses) // 2
+    assert list(folder.glob("??/*")) == []
+
+
 def test_the_commands_do_what_the_library_does(
     node: Node, shared: Server, image_id: str
 ) -> None:
@@ -329,5 +377,6 @@ def test_the_commands_do_what_the_library_does(
     assert run("cache", "unpin", image_id)[0] == 0
     assert run("cache", "verify") == (0, f"{image_id} intact\n")
     assert run("cache", "gc", "--dry-run", "--check-service", *service) == (0, "")
+    assert run("cache", "rm", image_id, "--dry-run")[1].endswith("could be removed\n")
     assert run("cache", "rm", image_id) == (0, f"{image_id} removed\n")
     assert run("cache", "show", image_id)[0] == 3

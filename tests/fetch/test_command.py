@@ -70,6 +70,7 @@ def test_events_are_lines_of_json(
         ((UNKNOWN, "--dest", "disk", "--cache"), 2),
         ((UNKNOWN, UNKNOWN, "--dest", "disk"), 2),
         (("odd", "--dest", "disk"), 2),
+        ((UNKNOWN, "--hardlink"), 2),
         ((UNKNOWN, "--dest", "disk"), 3),
         ((UNKNOWN, "--dest", "disk", "--endpoint", NOWHERE, "--retries", "0"), 9),
     ],
@@ -97,6 +98,17 @@ def test_images_that_cannot_be_had_have_theirs(
         line = json.loads(ended.stdout)
         assert (ended.returncode, line["exit_status"]) == (status, status)
         assert (line["event"], line["image"]) == ("error", image_id)
+
+
+def test_a_path_is_a_name_of_the_cached_file(
+    node: Node, shared: Server, base: tuple[str, str]
+) -> None:
+    words = ("--cache-dir", "cache", "--dest", "disk", "--hardlink", "--json")
+
+    line = json.loads(run(node.where, upload(shared), *words, *base).stdout)
+
+    assert (line["path"], line["source"]) == ("disk", "http")
+    assert node.dest.stat().st_nlink == 2
 
 
 def test_faults_of_the_configuration_are_listed(node: Node) -> None:
