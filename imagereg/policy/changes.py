@@ -37,6 +37,8 @@ _TEXTS = frozenset(
 
 #: Sets of changes that are tried before the search gives up.
 MOST_TRIES = 20_000
+#: Checks that the search may come to in all, so that it ends for long rules too.
+MOST_ASKED = 1_000_000
 
 Change = TypeVar("Change")
 
@@ -110,18 +112,20 @@ def find_smallest(
     works: Callable[[tuple[Change, ...]], bool],
     *,
     most: int = 3,
+    size: int = 1,
 ) -> tuple[tuple[Change, ...], ...]:
     """Return the sets of changes that work and hold nothing needless, smallest first.
 
     Only sets of up to ``most`` changes are tried; those of one size keep the order
-    of ``changes``.
+    of ``changes``.  ``size`` is how many checks one try comes to.
     """
+    last = min(MOST_TRIES, MOST_ASKED // size)
     found: list[tuple[Change, ...]] = []
     tries = 0
-    for size in range(1, most + 1):
-        for chosen in combinations(changes, size):
+    for count in range(1, most + 1):
+        for chosen in combinations(changes, count):
             tries += 1
-            if tries > MOST_TRIES:
+            if tries > last:
                 return tuple(found)
             if any(set(smaller) <= set(chosen) for smaller in found):
                 continue

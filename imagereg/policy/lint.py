@@ -49,6 +49,9 @@ _EMPTY = frozenset(
     }
 )
 
+#: The finding that nothing can be said, which is no reproach.
+UNEXAMINED = "unexamined"
+
 _UNKNOWN = re.compile(r"unknown rule `([^`]*)`$")
 
 
@@ -176,7 +179,11 @@ def _lint_rule(entry: Entry, rule: Rule, truth: Truth) -> Iterator[Finding]:
 
 
 def _lint_truth(entry: Entry, check: Check, truth: Truth) -> Iterator[Finding]:
-    for part in truth.idle_parts(check):
+    idle = truth.idle_parts(check)
+    if idle is None:
+        text = "has too many parts to find out whether each has an effect"
+        yield _find(Level.NOTE, UNEXAMINED, entry, text)
+    for part in idle or ():
         text = f"`{part}` has no effect: without it, the rule decides the same"
         yield _find(Level.WARNING, "unreachable", entry, text)
     table = truth.table(check)

@@ -3,12 +3,16 @@
 Source: contract policy 1.4, rulings P-1 and P-2.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from imagereg.policy.checks import Check, depth, references
+from imagereg.policy.checks import Check, RuleCheck, depth, leaves, references
 from imagereg.policy.language import MAX_DEPTH
+
+#: What one decision may come to if every check is asked, through all references.
+#: Without an end to it, thirty short rules would keep a decision busy for hours.
+MOST_CHECKS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +21,12 @@ class References:
 
     Attributes:
         order: every name, behind all that it refers to.
+        sizes: name of a rule -> the checks that a decision comes to at most.
         faults: name of a rule and what is wrong with it.
     """
 
     order: tuple[str, ...]
+    sizes: Mapping[str, int]
     faults: tuple[tuple[str, str], ...]
 
 
@@ -47,7 +53,9 @@ def examine(
     faults.extend(_break_circles(graph))
     order = tuple(TopologicalSorter(graph).static_order())
     faults.extend(_too_deep(checks, graph, order))
-    return References(order, tuple(faults))
+    sizes, too_large = _measure(checks, order, resolve)
+    faults.extend(too_large)
+    return References(order, sizes, tuple(faults))
 
 
 def _break_circles(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
@@ -76,3 +84,30 @@ def _too_deep(
         depths[name] = depth(checks[name]) + below
         if depths[name] > MAX_DEPTH >= below:
             yield name, "too deeply nested, through the rules it refers to"
+
+
+def _measure(
+    checks: Mapping[str, Check],
+    order: tuple[str, ...],
+    resolve: Callable[[str], str | None],
+) -> tuple[Mapping[str, int], Sequence[tuple[str, str]]]:
+    """Return the size of each rule, and a fault for each that first grows too large.
+
+    A rule may be as long as it is written: only references make it grow.
+    """
+    sizes: dict[str, int] = {}
+    faults: list[tuple[str, str]] = []
+    large: set[str] = set()
+    for name in order:
+        found = map(resolve, references(checks[name]))
+        known = [one for one in found if one is not None and one in sizes]
+        below = [sizes[one] for one in known]
+        own = sum(1 for leaf in leaves(checks[name]) if not isinstance(leaf, RuleCheck))
+        sizes[name] = own + sum(below)
+        if not large.isdisjoint(known):
+            large.add(name)
+        elif sum(below) > max([MOST_CHECKS, *below]):
+            large.add(name)
+            told = f"comes to more than {MOST_CHECKS} checks"
+            faults.append((name, f"{told}, through the rules it refers to"))
+    return sizes, faults

@@ -14,7 +14,7 @@ from imagereg.policy.compiler import Evaluate, RemoteAsk, Values, refuse_remote
 from imagereg.policy.files import Entry, Origin, read_policy_files
 from imagereg.policy.language import parse, parse_rule
 from imagereg.policy.merging import Rule, effective_rules
-from imagereg.policy.references import examine
+from imagereg.policy.references import References, examine
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +96,9 @@ class RuleSet:
         self._closures: dict[str, Evaluate] = {}
         self._fields: dict[str, frozenset[str]] = {}
         self._whole: dict[str, bool] = {}
-        for name in self._order():
+        known = self._examine()
+        self._sizes = known.sizes
+        for name in known.order:
             compiled = self.compile_check(self.rules[name].check)
             self._closures[name] = compiled.evaluate
             self._fields[name] = compiled.fields
@@ -171,6 +173,11 @@ class RuleSet:
         name = self.resolve(action)
         return name is not None and self._whole[name]
 
+    def size(self, action: str) -> int:
+        """Return how many checks deciding ``action`` comes to, if all are asked."""
+        name = self.resolve(action)
+        return self._sizes[name] if name is not None else 0
+
     def origin(self, name: str) -> Origin | None:
         """Return where the text of ``name`` is written; None where it is built in."""
         rule = self.rules.get(name)
@@ -211,15 +218,15 @@ class RuleSet:
         evaluate = compiler.compile_check(check, self._closure, self._remote)
         return CompiledRule(check, frozenset(found), whole, evaluate)
 
-    def _order(self) -> tuple[str, ...]:
-        """Return the names, each behind those it refers to."""
+    def _examine(self) -> References:
+        """Return how the rules hang together."""
         checks = {name: rule.check for name, rule in self.rules.items()}
         known = examine(checks, self.resolve, refuse_unknown=self.default_rule is None)
         if known.faults:
             raise ConfigurationError(
                 [f"{self.rules[name].place}: {what}" for name, what in known.faults]
             )
-        return known.order
+        return known
 
     def _closure(self, name: str) -> Evaluate:
         """Return what a reference to ``name`` asks."""

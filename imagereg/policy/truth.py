@@ -6,7 +6,7 @@ here holds for any caller and target.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from operator import and_, or_
 
 from imagereg.policy.checks import (
@@ -23,6 +23,8 @@ from imagereg.policy.rules import RuleSet
 
 #: More different leaves than this are not examined; the table doubles with each.
 MOST_LEAVES = 12
+#: Of rules with more parts none is taken out on trial; the time grows as the square.
+MOST_PARTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,15 @@ class Truth:
         columns = _Columns(self._rules, atoms)
         return TruthTable(columns.bits(check), columns.full)
 
-    def idle_parts(self, check: Check) -> tuple[Check, ...]:
+    def idle_parts(self, check: Check) -> tuple[Check, ...] | None:
         """Return parts of "and" and "or" that could go and nothing would change.
 
-        Of two parts that make each other needless, the later one is named.
+        Of two parts that make each other needless, the later one is named.  None says
+        that there is too much to find out.
         """
         atoms = self._atoms(check)
-        if atoms is None:
-            return ()
+        if atoms is None or sum(1 for _ in leaves(check)) > MOST_PARTS:
+            return None
         columns = _Columns(self._rules, atoms)
         wanted = columns.bits(check)
         found: list[Check] = []
@@ -133,6 +136,7 @@ class _Columns:
         return self._known[found]
 
 
+@cache
 def _mask(index: int, count: int) -> int:
     """Return the column of one leaf: bit n is bit ``index`` of the number n."""
     return sum(1 << row for row in range(1 << count) if row >> index & 1)

@@ -96,6 +96,7 @@ def find_remedies(rehearsal: Rehearsal, question: Question) -> tuple[Remedy, ...
     of any kind would do.
     """
     mild: tuple[Change, ...] = tuple(_suggest(rehearsal, question))
+    size = 1 + sum(map(rehearsal.rules.size, question.actions))
 
     def works(remedy: Remedy) -> bool:
         names = [name for change in remedy if (name := _replaced(change))]
@@ -103,10 +104,10 @@ def find_remedies(rehearsal: Rehearsal, question: Question) -> tuple[Remedy, ...
             return False
         return rehearsal.ask(apply_remedy(question, remedy)).allowed
 
-    found = find_smallest(mild, works)
+    found = find_smallest(mild, works, size=size)
     if not found and isinstance(question.subject, StoredSubject):
         strong = (*_suggest_for_image(question.subject.image), *mild)
-        found = find_smallest(strong, works)
+        found = find_smallest(strong, works, size=size)
     return found[:MOST_REMEDIES]
 
 

@@ -153,11 +153,18 @@ def test_lint_fails_for_errors_and_strictly_for_all(tmp_path: Path) -> None:
         run("lint", "--policy", file, "--strict"),
     )
     fine = run("lint", "--policy", clean, "--strict")
+    many = tmp_path / "m.json"
+    many.write_text(
+        json.dumps({"get_image": " or ".join(f"role:r{n}" for n in range(99))})
+    )
+    unknown = run("lint", "--policy", many, "--strict")
     none = run("validate", "--policy", "/dev/null", "--strict")
 
     assert (lax.exit_code, strict.exit_code, fine.exit_code) == (0, 1, 0)
     assert "open to everyone" in lax.output
     assert fine.output == f"{clean}: 1 rules, no findings\n"
+    # That lint cannot tell is nothing that the author could mend.
+    assert (unknown.exit_code, "unexamined" in unknown.output) == (0, True)
     assert none.exit_code == 0
 
 

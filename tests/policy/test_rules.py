@@ -264,6 +264,70 @@ def test_depth_counts_what_lies_in_a_rule_and_in_those_it_refers_to(
     ]
 
 
+def test_rules_that_multiply_through_references_are_refused_once(
+    tmp_path: Path,
+) -> None:
+    # Asked as written, the first of these would take two to the thirtieth checks.
+    chain = {
+        f"r{one}": f"(rule:r{one + 1} and role:a) or (rule:r{one + 1} and role:b)"
+        for one in range(30)
+    }
+
+    found = faults(tmp_path, {**chain, "r30": "role:x"})
+
+    assert found == [
+        "policy.yaml:1: rule `r14`: comes to more than 100000 checks,"
+        " through the rules it refers to"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("rule:ten", 10),
+        ("rule:ten or role:x or rule:ten or rule:gone", 21),
+        ("not (rule:hundred or role:x)", 101),
+        (" or ".join(["rule:ten"] * 10), 100),
+        (" or ".join(["rule:ten"] * 9 + ["role:x"] * 50), 140),
+        # What is written down may be of any length; references alone multiply.
+        (" or ".join(["role:x"] * 200), 200),
+        ("rule:written", 150),
+        ("rule:written and role:x", 151),
+        (" or ".join(["rule:ten"] * 10 + ["rule:one"]), None),
+        ("not (rule:hundred or rule:one)", None),
+        ("rule:written or rule:one", None),
+        ("rule:written or rule:written", None),
+    ],
+)
+def test_what_a_decision_may_come_to(
+    monkeypatch: pytest.MonkeyPatch, text: str, size: int | None
+) -> None:
+    monkeypatch.setattr("imagereg.policy.references.MOST_CHECKS", 100)
+    texts = {
+        # What refers to a rule that is refused is not told of again.
+        "above": "rule:mine",
+        "top": "rule:above or rule:above",
+        "mine": text,
+        "hundred": " or ".join(["rule:ten"] * 10),
+        "ten": " or ".join(["role:x"] * 10),
+        "one": "@",
+        "written": " or ".join(["role:x"] * 150),
+    }
+
+    if size is None:
+        with pytest.raises(ConfigurationError) as caught:
+            RuleSet.from_texts(texts)
+        [told] = caught.value.faults
+        assert told.endswith(
+            "rule `mine`: comes to more than 100 checks, through the rules it refers to"
+        )
+        return
+    del texts["top"]
+    rules = RuleSet.from_texts(texts)
+    assert (rules.size("mine"), rules.size("above")) == (size, size)
+    assert rules.size("gone") == 0
+
+
 def test_the_greatest_depth_is_allowed(tmp_path: Path) -> None:
     text = f"{'not ' * (MAX_DEPTH - 3)}rule:two"
 

@@ -163,7 +163,7 @@ def _tell(account: Account) -> Iterator[str]:
     if verdict.allowed:
         return
     if not account.remedies:
-        yield "  no change of the caller would allow it"
+        yield "  none of the changes that were tried would allow it"
     for index, remedy in enumerate(account.remedies):
         head = "to allow" if index == 0 else "      or"
         yield f"  {head}  {', and '.join(map(str, remedy))}"
