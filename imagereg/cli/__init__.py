@@ -23,6 +23,7 @@ COMMANDS = {
         "Check, explain and lint property-protection files.",
     ),
     "store": ("store", "store", "Compare stores and database; find what is left over."),
+    "db": ("db", "db", "Upgrade, check and tidy the database."),
     "scrub": ("scrub", "scrub", "Delete for good, or bring back, deleted images."),
     "metadefs": ("metadefs", "metadefs", "Load and export metadata definitions."),
     "cache": ("cache", "cache", "Look after the image cache of this node."),

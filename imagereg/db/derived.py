@@ -28,7 +28,8 @@ REPEATED = (
     "shelf",
 )
 
-_SHELF = (
+#: What a trigger of `images` puts on which shelf.
+SHELF = (
     "CASE WHEN NEW.status IN ('pending_delete', 'deleted', 'killed') THEN 2"
     " WHEN NEW.os_hidden THEN 1 ELSE 0 END"
 )
@@ -39,8 +40,8 @@ def _triggers() -> Iterator[str]:
         name = event.split()[0].lower()
         yield (
             f"CREATE TRIGGER images_shelf_{name} AFTER {event} ON images"  # noqa: S608 - every part is written here
-            f" WHEN NEW.shelf <> {_SHELF}"
-            f" BEGIN UPDATE images SET shelf = {_SHELF} WHERE id = NEW.id; END"
+            f" WHEN NEW.shelf <> {SHELF}"
+            f" BEGIN UPDATE images SET shelf = {SHELF} WHERE id = NEW.id; END"
         )
     for column in REPEATED:
         # One for each column: an update then touches only the indexes of what changed.

@@ -57,8 +57,8 @@ def prepare(engine: Engine, *, upgrades: bool = True) -> None:
     _check_known(present)
     fault = (
         f"[database] connection: the database has schema version {present}, this "
-        f"program needs {latest()}, and [imagereg] auto_upgrade is off: run `imagereg "
-        "db upgrade`"
+        f"program needs {latest()}, and it is not to be upgraded just now: run "
+        "`imagereg db upgrade`"
     )
     raise ConfigurationError([fault])
 
