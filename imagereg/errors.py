@@ -78,6 +78,21 @@ class TooManyAttempts(ImageRegError):
         super().__init__(message)
 
 
+class IdentityUnavailable(ImageRegError):
+    """Nobody can tell just now whom a token stands for.
+
+    Attributes:
+        wait_s: when to ask again, in seconds.
+    """
+
+    wait_s = 5.0
+
+    @property
+    def message(self) -> str:
+        """The text for the caller; the reason is for the operator's log."""
+        return "the identity service does not answer, so no token can be checked"
+
+
 class Forbidden(ImageRegError):
     """The caller is known and may not do this."""
 

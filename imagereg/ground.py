@@ -278,5 +278,30 @@ def _authenticator(settings: Settings) -> Authenticator:
         return HTTPBasic(
             passwords, allow_anonymous=settings.default.allow_anonymous_access
         )
-    fault = f"[paste_deploy] flavor: {flavor} is not supported by this version"
-    raise ConfigurationError([fault])
+    return _keystone(settings)
+
+
+def _keystone(settings: Settings) -> Authenticator:
+    # keystoneauth is large, and comes with an extra that this mode alone needs.
+    from imagereg.api.keystone import KeystoneTokens, TokenRules
+    from imagereg.identity.validation import Validation
+
+    try:
+        from imagereg.identity.keystone import Keystone
+    except ModuleNotFoundError as error:
+        fault = (
+            f"[paste_deploy] flavor: keystone needs the module {error.name}: "
+            "install imagereg[keystone]"
+        )
+        raise ConfigurationError([fault]) from error
+    wanted = settings.keystone_authtoken
+    rules = TokenRules(
+        uri=wanted.www_authenticate_uri or wanted.auth_url or "",
+        service_type=wanted.service_type or "image",
+        service_roles=frozenset(role.lower() for role in wanted.service_token_roles),
+        service_roles_required=wanted.service_token_roles_required,
+        allow_anonymous=settings.default.allow_anonymous_access,
+        delay_decision=wanted.delay_auth_decision,
+    )
+    tokens = Validation(Keystone(wanted), wanted.token_cache_time)
+    return KeystoneTokens(tokens, rules)

@@ -43,6 +43,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "urllib3": ("stores/", "client/", "fetch/"),
     "cryptography": ("stores/certificates.py",),
     "bcrypt": ("identity/htpasswd.py",),
+    "keystoneauth1": ("identity/keystone.py",),
     "pytest": ("rehearsal/pytest_plugin.py",),
     "yaml": ("policy/yaml_files.py", "rehearsal/specs.py"),
 }

@@ -21,6 +21,7 @@ from imagereg.errors import (
     Forbidden,
     Gone,
     HeaderTooLong,
+    IdentityUnavailable,
     ImageRegError,
     Invalid,
     NotFound,
@@ -44,6 +45,7 @@ STATUS: Mapping[type[ImageRegError], int] = {
     RangeNotSatisfiable: 416,
     TooManyAttempts: 429,
     HeaderTooLong: 431,
+    IdentityUnavailable: 503,
     StoreUnavailable: 503,
 }
 
@@ -71,7 +73,7 @@ def answer(error: ImageRegError, challenge: str) -> Response:
     response = problem(status, error.message if status < 500 or status == 503 else "")
     if isinstance(error, UnsupportedMedia) and error.accepted:
         response.headers["Accept-Patch"] = ", ".join(error.accepted)
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooManyAttempts | IdentityUnavailable):
         response.headers["Retry-After"] = str(math.ceil(error.wait_s))
     if isinstance(error, RangeNotSatisfiable):
         response.headers["Content-Range"] = f"bytes */{error.size_bytes}"

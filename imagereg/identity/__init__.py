@@ -1,4 +1,4 @@
-"""Who calls: what identity modes of our own find out about names and passwords.
+"""Who calls: what identity modes of our own find out about passwords and tokens.
 
-Knows no HTTP; `api/auth.py` and its neighbours ask it.
+Answers no HTTP; `api/auth.py` and its neighbours ask it.
 """

@@ -12,7 +12,7 @@ from imagereg.settings.load import Settings
 
 _LOGS = "logs are plain lines on standard error, or in log_file"
 _POOL = "SQLite needs no pool"
-_KEYSTONE = "flavor keystone is not supported yet"
+_TOKENS = "each process remembers the tokens that it saw"
 _HEALTH = "the health check knows no conditions yet"
 
 #: Section and option -> why nothing happens.
@@ -39,17 +39,7 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "max_pool_size max_overflow pool_timeout connection_recycle_time "
                 "max_retries retry_interval",
             ),
-            (
-                "keystone_authtoken",
-                _KEYSTONE,
-                "auth_url auth_type username password project_name user_domain_name "
-                "user_domain_id project_domain_name project_domain_id "
-                "interface region_name cafile certfile keyfile "
-                "insecure http_connect_timeout http_request_max_retries "
-                "token_cache_time memcached_servers service_token_roles "
-                "service_token_roles_required include_service_catalog "
-                "delay_auth_decision service_type",
-            ),
+            ("keystone_authtoken", _TOKENS, "memcached_servers"),
             (
                 "healthcheck",
                 _HEALTH,

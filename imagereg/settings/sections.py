@@ -127,7 +127,10 @@ class PasteDeploy(Table):
 
 @dataclass(frozen=True)
 class KeystoneAuth(Table):
-    """How tokens are checked with the identity service (flavor keystone)."""
+    """How tokens are checked with the identity service (flavor keystone).
+
+    Needs the extra: pip install imagereg[keystone].
+    """
 
     auth_url: str | None = option(
         HTTP_URL,
@@ -151,13 +154,21 @@ class KeystoneAuth(Table):
         NAME, None, "The domain of that user, by name.", example="Default"
     )
     user_domain_id: str | None = option(
-        NAME, None, "The domain of that user, by id.", example="default"
+        NAME,
+        None,
+        "The domain of that user, by id.",
+        shown="default, unless it is named",
+        example="default",
     )
     project_domain_name: str | None = option(
         NAME, None, "The domain of that project, by name.", example="Default"
     )
     project_domain_id: str | None = option(
-        NAME, None, "The domain of that project, by id.", example="default"
+        NAME,
+        None,
+        "The domain of that project, by id.",
+        shown="default, unless it is named",
+        example="default",
     )
     www_authenticate_uri: str | None = option(
         HTTP_URL,
@@ -191,9 +202,9 @@ class KeystoneAuth(Table):
     http_connect_timeout: int | None = option(
         integer(1),
         None,
-        "How long to wait for its answer.",
+        "How long to wait for its answer; nothing is repeated after that.",
         unit="seconds",
-        shown="unset: imagereg's own",
+        shown="10",
         example="10",
     )
     http_request_max_retries: int = option(
@@ -202,13 +213,13 @@ class KeystoneAuth(Table):
     token_cache_time: int = option(
         integer(-1),
         300,
-        "How long a valid token is believed; -1 is not at all.",
+        "How long a valid token is believed without asking again; -1 is not at all.",
         unit="seconds",
     )
     memcached_servers: tuple[str, ...] = option(
         names(),
         (),
-        "Accepted for the sake of old files: each process keeps its own cache.",
+        "Accepted for the sake of old files: each process remembers tokens itself.",
         shown="unset",
         example="127.0.0.1:11211",
     )
@@ -219,7 +230,7 @@ class KeystoneAuth(Table):
         BOOL, True, "A service token without any of them does not count."
     )
     include_service_catalog: bool = option(
-        BOOL, True, "Accepted: imagereg does not use the catalogue."
+        BOOL, True, "Ask for the catalogue, without which glance-download cannot work."
     )
     delay_auth_decision: bool = option(
         BOOL, True, "Let imagereg, not the token check, answer callers without token."

@@ -77,11 +77,6 @@ def test_the_operator_may_insist(make: Make, registry: LocalRegistry) -> None:
     check_exposure(registry.settings, "0.0.0.0")
 
 
-def test_a_flavor_that_is_not_there_stops_the_start(make: Make) -> None:
-    with pytest.raises(ConfigurationError, match="flavor"):
-        make({"paste_deploy": {"flavor": "keystone"}})
-
-
 @pytest.mark.parametrize("peer", ["192.0.2.1", "127.0.0.2", "::ffff:192.0.2.1", "::2"])
 def test_a_peer_that_is_not_trusted_is_nobody(
     registry: LocalRegistry, peer: str

@@ -1,0 +1,194 @@
+"""A small identity service over real HTTP, whose faults a test can choose.
+
+It speaks the three calls that a token's validation needs, as the documentation of the
+Identity API v3 has them.  What only the real one can show is in `tests/keystone`.
+"""
+
+import json
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+PASSWORD = "canary-password-of-the-service"
+
+DEFAULT = {"id": "default", "name": "Default"}
+
+
+def stamp(in_s: float) -> str:
+    """Return a time as tokens have it, so many seconds from now."""
+    when = datetime.now(UTC) + timedelta(seconds=in_s)
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class SmallKeystone:
+    """The service, and what it knows.
+
+    Attributes:
+        base: URL without a slash at the end.
+        tokens: token -> its document.
+        fault: what happens instead of an answer, see `_Handler.fail`.
+        asked: how often each kind of call came: ``login``, ``validate``.
+        flags: the query of the last validation.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, dict[str, Any]] = {}
+        self.own: set[str] = set()
+        self.fault = ""
+        self.asked: Counter[str] = Counter()
+        self.flags: dict[str, list[str]] = {}
+        self.closing = threading.Event()
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("_Bound", (_Handler,), {"service": self})
+        )
+        self.base = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer nothing more."""
+        self.closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def options(self, **more: object) -> dict[str, object]:
+        """Return section ``[keystone_authtoken]`` for this service."""
+        return {
+            "auth_url": self.base,
+            "username": "imagereg",
+            "password": PASSWORD,
+            "project_name": "service",
+            "http_connect_timeout": 1,
+            "http_request_max_retries": 0,
+            **more,
+        }
+
+    def issue(
+        self,
+        project: str | None = "project-a",
+        roles: tuple[str, ...] = ("member", "reader"),
+        lasts_s: float = 3600,
+        **more: object,
+    ) -> str:
+        """Return a new token; ``more`` goes into its document as it is."""
+        document: dict[str, Any] = {
+            "user": {"id": "u-1", "name": "alice", "domain": DEFAULT},
+            "expires_at": stamp(lasts_s),
+            "issued_at": stamp(0),
+            "methods": ["password"],
+        }
+        if project is not None:
+            document["project"] = {"id": project, "name": project, "domain": DEFAULT}
+        if roles:
+            document["roles"] = [{"id": name, "name": name} for name in roles]
+        token = f"canary-token-{uuid4().hex}"
+        self.tokens[token] = {**document, **more}
+        return token
+
+    def catalog(self) -> list[dict[str, Any]]:
+        """Return what this service's own login learns: where the service is."""
+        endpoints = [
+            {"interface": name, "region": "one", "region_id": "one", "url": self.base}
+            for name in ("public", "internal", "admin")
+        ]
+        return [{"type": "identity", "name": "keystone", "endpoints": endpoints}]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    service: SmallKeystone
+    protocol_version = "HTTP/1.1"
+    timeout: ClassVar[float] = 30
+
+    def do_GET(self) -> None:
+        """Answer a validation, or the question for versions."""
+        url = urlsplit(self.path)
+        if not url.path.endswith("/auth/tokens"):
+            return self.tell_versions()
+        self.service.asked["validate"] += 1
+        self.service.flags = parse_qs(url.query)
+        if self.service.fault:
+            return self.fail(self.service.fault)
+        if self.headers["X-Auth-Token"] not in self.service.own:
+            return self.refuse(401)
+        token = self.headers["X-Subject-Token"]
+        document = self.service.tokens.get(token)
+        is_late = document is not None and document["expires_at"] < stamp(0)
+        if document is None or (is_late and "allow_expired" not in self.service.flags):
+            return self.refuse(404)
+        return self.say(200, {"token": document})
+
+    def do_POST(self) -> None:
+        """Answer the login of the service that validates."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.service.asked["login"] += 1
+        if self.service.fault == "away":
+            return self.fail("away")
+        user = body["auth"]["identity"]["password"]["user"]
+        if user["password"] != PASSWORD:
+            return self.refuse(401)
+        own = f"own-{uuid4().hex}"
+        self.service.own.add(own)
+        document = {
+            "user": {"id": "s", "name": user["name"], "domain": user["domain"]},
+            "project": {"id": "service", "name": "service", "domain": DEFAULT},
+            "roles": [{"id": "service", "name": "service"}],
+            "expires_at": stamp(3600),
+            "issued_at": stamp(0),
+            "methods": ["password"],
+            "catalog": self.service.catalog(),
+        }
+        return self.say(201, {"token": document}, {"X-Subject-Token": own})
+
+    def tell_versions(self) -> None:
+        """Answer where version 3 is."""
+        link = {"rel": "self", "href": f"{self.service.base}/v3/"}
+        v3 = {"id": "v3.14", "status": "stable", "links": [link]}
+        if self.path.startswith("/v3"):
+            self.say(200, {"version": v3})
+        else:
+            self.say(300, {"versions": {"values": [v3]}})
+
+    def refuse(self, status: int) -> None:
+        """Answer as the real one refuses."""
+        self.say(status, {"error": {"code": status, "message": "no", "title": "no"}})
+
+    def fail(self, fault: str) -> None:
+        """Do what went wrong instead of answering."""
+        if fault == "hang":
+            self.service.closing.wait(20)
+            self.close_connection = True
+        elif fault in ("cut", "away"):
+            self.close_connection = True
+        elif fault == "half":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"token": {')
+            self.close_connection = True
+        elif fault == "redirect":
+            self.say(302, {}, {"Location": f"{self.service.base}/v3/elsewhere"})
+        elif fault == "nonsense":
+            self.say(200, {"token": {"user": None}})
+        else:
+            self.refuse(int(fault))
+
+    def say(
+        self, status: int, document: object, headers: dict[str, str] | None = None
+    ) -> None:
+        """Answer with a document."""
+        text = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Say nothing."""
