@@ -91,7 +91,9 @@ def _begin(server: Server, image_id: str, part: range | None, query: str) -> Dow
     peer.sendall(head("GET", f"/v2/images/{image_id}/file{query}", headers))
     received = b""
     while b"\r\n\r\n" not in received:
-        received += peer.recv(4096)
+        piece = peer.recv(4096)
+        assert piece, "the answer ended in its head"
+        received += piece
     top, _, body = received.partition(b"\r\n\r\n")
     (length,) = (
         int(line.split(b":")[1])
