@@ -26,6 +26,7 @@ from imagereg.stores.filesystem import FileOptions, FilesystemDriver
 from imagereg.stores.hashing import LaneSupply
 from imagereg.stores.http import HTTPDriver
 from imagereg.stores.mountpoints import load_mountpoints
+from imagereg.stores.patience import PatienceOptions
 from imagereg.stores.store import Store, StoreTraits
 from imagereg.stores.url_filter import URLFilter
 
@@ -233,6 +234,11 @@ def _open_file(
             is_thin=options.filesystem_thin_provisioning,
             reserve_bytes=options.filesystem_reserve,
             fsync=context.fsync,
+            patience=PatienceOptions(
+                limit_s=options.filesystem_store_timeout,
+                threads=options.filesystem_store_thread_pool_size,
+                warn_percent=options.filesystem_store_threadpool_threshold,
+            ),
         ),
         load_mountpoints(metadata_file) if metadata_file else None,
     )

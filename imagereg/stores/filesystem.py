@@ -6,7 +6,8 @@ Source: contract stores 2, rulings S-1, S-3, S-6, S-7, S-12.
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ from imagereg.stores.datadir import (
 from imagereg.stores.driver import BlobReader, BlobWriter, ListedBlob, is_key
 from imagereg.stores.filewriter import FileWriter, Upload
 from imagereg.stores.mountpoints import Mountpoints
+from imagereg.stores.patience import Patience, PatienceOptions
 
 SCHEMES = ("file://", "filesystem://")
 
@@ -50,6 +52,7 @@ class FileOptions:
         is_thin: runs of zeros become holes.
         reserve_bytes: free space that uploads leave alone.
         fsync: False skips the syncs, and a power loss may then lose images.
+        patience: how long operations on the directories themselves may take.
     """
 
     datadirs: tuple[tuple[Path, int], ...]
@@ -58,6 +61,7 @@ class FileOptions:
     is_thin: bool = False
     reserve_bytes: int = 0
     fsync: bool = True
+    patience: PatienceOptions = field(default_factory=PatienceOptions)
 
 
 class FilesystemDriver:
@@ -73,6 +77,8 @@ class FilesystemDriver:
             for path, priority in options.datadirs
         )
         self._places = tuple(sorted(places, key=lambda place: -place.priority))
+        # Of its own each: a directory that hangs leaves the others their threads.
+        self._patience = {place: Patience(options.patience) for place in self._places}
 
     def prepare(self) -> None:
         """Create the directories and try them out.
@@ -115,7 +121,7 @@ class FilesystemDriver:
         """Open a part of the file at ``url`` for reading."""
         place, key = self._parse(url)
         with storage_errors():
-            descriptor = place.open(key)
+            descriptor = self._open(place, key)
             wanted = max(0, os.fstat(descriptor).st_size - offset)
             size = wanted if length is None else min(wanted, length)
         part = range(offset, offset + size)
@@ -126,7 +132,7 @@ class FilesystemDriver:
         """Return how many bytes lie at ``url``."""
         place, key = self._parse(url)
         with storage_errors():
-            descriptor = place.open(key)
+            descriptor = self._open(place, key)
             try:
                 return os.fstat(descriptor).st_size
             finally:
@@ -136,7 +142,7 @@ class FilesystemDriver:
         """Remove the file at ``url``."""
         place, key = self._parse(url)
         try:
-            place.unlink(key)
+            self._patience[place].call(lambda: place.unlink(key))
         except OSError as error:
             _log.warning("cannot delete %s: %s", key, error)
             raise Forbidden("the object cannot be deleted from the store") from error
@@ -145,7 +151,7 @@ class FilesystemDriver:
         """Return the URL of the file with this key, or None."""
         with storage_errors():
             for place in self._places:
-                if place.has(key):
+                if self._patience[place].call(partial(place.has, key)):
                     return self._locate(place, key).url
         return None
 
@@ -183,14 +189,23 @@ class FilesystemDriver:
         """Return ``url`` by its usual scheme."""
         return self._locate(*self._parse(url)).url
 
+    def _open(self, place: DataDir, key: str) -> int:
+        # What `open` returns must not come late, with nobody left to close it: so a
+        # question that costs nothing hangs in its stead.
+        if self._options.patience.limit_s:
+            self._patience[place].call(partial(place.has, key))
+        return place.open(key)
+
     def _begin(self, key: str, announced_bytes: int) -> tuple[DataDir, TemporaryFile]:
         """Return a temporary file in the first directory that takes the upload."""
         failure: ImageRegError | None = None
         for place in self._by_preference():
             try:
+                if self._options.patience.limit_s:
+                    self._patience[place].call(place.has_reserve)
                 return place, place.begin(key, announced_bytes)
-            except StoreFull as full:
-                failure = full
+            except (StoreFull, StoreUnavailable) as refusal:
+                failure = refusal
             except OSError as error:
                 _log.warning("cannot write to %s: %s", place.path, error)
                 failure = failure or as_store_error(error)
@@ -202,7 +217,14 @@ class FilesystemDriver:
             yield self._places[0]
             return
         for _, group in groupby(self._places, key=lambda place: place.priority):
-            yield from sorted(group, key=_free_bytes, reverse=True)
+            yield from sorted(group, key=self._free_bytes, reverse=True)
+
+    def _free_bytes(self, place: DataDir) -> int:
+        """Return free space; a directory that cannot tell comes last."""
+        try:
+            return self._patience[place].call(place.free_bytes)
+        except (OSError, StoreUnavailable):
+            return -1
 
     def _locate(self, place: DataDir, key: str) -> Location:
         """Return where the file lies; the URL is not quoted, as others expect of it."""
@@ -301,11 +323,3 @@ class FileReader:
         self._position = self._stop
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _free_bytes(place: DataDir) -> int:
-    """Return free space; a directory that cannot tell comes last."""
-    try:
-        return place.free_bytes()
-    except OSError:
-        return -1

@@ -14,7 +14,6 @@ from imagereg.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from imagereg.stores import filesystem
 from imagereg.stores.datadir import DataDir
 from imagereg.stores.driver import HasPath
 from imagereg.stores.filesystem import FileOptions, FilesystemDriver
@@ -314,9 +313,16 @@ def test_locations_carry_their_mountpoint(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_tell_its_room_comes_last(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tmp_path: Path, make: Make
 ) -> None:
-    assert filesystem._free_bytes(DataDir(tmp_path / "missing")) == -1
+    driver = make(("lost", 0), ("sound", 0))
+    (tmp_path / "lost").rename(tmp_path / "elsewhere")
+
+    with driver.writer("key", 5, replace=True) as writer:
+        writer.write(b"bytes")
+        location = writer.commit()
+
+    assert location.url == f"file://{tmp_path}/sound/key"
 
 
 # Listings.
