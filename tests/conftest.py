@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import databases
 from tests.server import Config, Server
 
 if TYPE_CHECKING:
@@ -18,10 +19,24 @@ if TYPE_CHECKING:
 Serve = Callable[..., Server]
 
 
+def pytest_sessionfinish() -> None:
+    """End what this process has started for all of its tests."""
+    databases.stop_all()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _databases() -> Iterator[None]:
+    """Empty, after each module, the databases of its registries."""
+    yield
+    databases.give_back_all()
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server that believes identity headers, shared by the whole run."""
-    running = Server(tmp_path_factory.mktemp("server")).start()
+    where = tmp_path_factory.mktemp("server")
+    databases.keep(where)
+    running = Server(where).start()
     yield running
     running.stop()
 

@@ -1,7 +1,6 @@
 """A registry in this process, for tests where the parsing of HTTP is not the matter."""
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from flask import Flask
 
 from imagereg.app import create_app
 from imagereg.settings import load_settings
+from tests import databases
 from tests.server import Config, render
 from tests.wire import ADMIN, Answer, Client, Document, Headers
 
@@ -83,16 +83,7 @@ class LocalRegistry:
 
     def everything(self) -> Everything:
         """Return every row of every table, and every file of every store."""
-        with sqlite3.connect(self.where / "state" / "registry.sqlite") as database:
-            names = database.execute(
-                "SELECT name FROM sqlite_master WHERE type='table'"
-            )
-            tables = [name for (name,) in names]
-            rows = {
-                name: sorted(database.execute(f'SELECT * FROM "{name}"'), key=repr)
-                for name in tables
-            }
-        database.close()
+        rows = databases.everything(self.where)
         return Everything(rows, dict(self.blobs()))
 
     def blobs(self) -> Iterator[tuple[str, bytes]]:

@@ -4,13 +4,14 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests import databases
+from tests.ports import free_port
 from tests.wire import Client, Headers
 
 # Section -> option -> value; None takes an option of `DEFAULTS` away, and
@@ -28,15 +29,9 @@ DEFAULTS: Config = {
     "paste_deploy": {"flavor": "trusted-headers"},
 }
 
+__all__ = ["DEFAULTS", "PROGRAM", "Config", "Server", "eventually", "free_port"]
+
 PROGRAM = Path(sys.executable).with_name("imagereg")
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def render(config: Config, where: Path) -> str:
@@ -47,12 +42,22 @@ def render(config: Config, where: Path) -> str:
     for section, options in config.items():
         merged.setdefault(section, {}).update(options)
     lines = []
+    _place(merged["database"], where)
     for section, values in merged.items():
         lines.append(f"[{section}]")
         lines += [
             f"{name} = {value}" for name, value in values.items() if value is not None
         ]
     return "\n".join(lines).replace("{dir}", str(where)) + "\n"
+
+
+def _place(options: dict[str, object], where: Path) -> None:
+    """Let a database that would be a file be of the engine that is tested."""
+    url = str(options["connection"]).replace("{dir}", str(where))
+    if url.startswith("sqlite:///"):
+        url = databases.connection(url.removeprefix("sqlite:///"))
+    # Passwords may hold what the syntax of the file gives a meaning.
+    options["connection"] = url.replace("$", "$$")
 
 
 class Server:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import socket
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import databases
 from tests.registry import SEVERAL_STORES, merged
 from tests.server import Server
 from tests.stores.web import Web, web_server
@@ -130,13 +130,15 @@ def copy(server: Server, image_id: str, store: str, url: str | None = None) -> P
     if url is None:
         path.write_bytes(DATA)
         url = f"file://{path}"
-    with sqlite3.connect(server.where / "state" / "registry.sqlite") as database:
-        database.execute(
-            "INSERT INTO image_locations (image_id, url, metadata, store) "
-            "VALUES (?, ?, ?, ?)",
-            (image_id, url, json.dumps({"store": store}), store),
-        )
-    database.close()
+    databases.execute(
+        server.where,
+        "INSERT INTO image_locations (image_id, url, metadata, store) "
+        "VALUES (?, ?, ?, ?)",
+        image_id,
+        url,
+        json.dumps({"store": store}),
+        store,
+    )
     return path
 
 
@@ -208,11 +210,9 @@ def test_data_without_a_digest_are_not_mixed(
     server: Server, begin: Begin, image_id: str
 ) -> None:
     copy(server, image_id, "cheap")
-    with sqlite3.connect(server.where / "state" / "registry.sqlite") as database:
-        database.execute(
-            "UPDATE images SET os_hash_value = NULL WHERE id = ?", (image_id,)
-        )
-    database.close()
+    databases.execute(
+        server.where, "UPDATE images SET os_hash_value = NULL WHERE id = ?", image_id
+    )
     download = begin(image_id, None, "?prefer=fast")
 
     shrink(server.where / "images" / "fast" / image_id)

@@ -32,6 +32,8 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "fastjsonschema": ("api/declared.py",),
     "apispec": ("api/openapi.py",),
     "peewee": ("db/",),
+    "psycopg": ("db/dialects/postgresql",),
+    "pymysql": ("db/dialects/mysql",),
     "playhouse": ("db/",),
     "sqlite3": ("db/",),
     "boto3": ("stores/s3_client.py",),

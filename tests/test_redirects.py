@@ -5,13 +5,13 @@ Source: issue 5, item 3.  The service is a real one, the URLs are used as they c
 
 import http.client
 import random
-import sqlite3
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import pytest
 
 from imagereg.stores.s3 import S3Driver
+from tests import databases
 from tests.conftest import Serve
 from tests.server import Server, eventually
 from tests.stores.bucket import Service
@@ -232,13 +232,13 @@ def test_the_store_that_would_be_read_decides(
     driver._client.call("put_object", Key=image_id, Body=DATA)
     options = driver._options
     url = f"s3://{options.host}/{options.bucket}/{image_id}"
-    with sqlite3.connect(server.where / "state" / "registry.sqlite") as database:
-        database.execute(
-            "INSERT INTO image_locations (image_id, url, metadata, store) "
-            "VALUES (?, ?, '{\"store\": \"cheap\"}', 'cheap')",
-            (image_id, url),
-        )
-    database.close()
+    databases.execute(
+        server.where,
+        "INSERT INTO image_locations (image_id, url, metadata, store) "
+        "VALUES (?, ?, '{\"store\": \"cheap\"}', 'cheap')",
+        image_id,
+        url,
+    )
 
     answer = server.client().get(
         f"/v2/images/{image_id}/file?prefer={prefer}", X_Image_Redirect="allow"

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import databases
 from tests.bench import bench_stalled
 from tests.bench.bench_stalled import an_image, stalled
 from tests.registry import merged
@@ -130,13 +130,12 @@ def stored_on_the_web(server: Server, web: Web, data: bytes) -> str:
     assert server.client().upload(image_id, data).status == 204
     (server.images_dir / image_id).unlink()
     row = (web.put("/image", data), json.dumps({}), "http", image_id)
-    with sqlite3.connect(server.where / "state" / "registry.sqlite") as database:
-        database.execute(
-            "UPDATE image_locations SET url = ?, metadata = ?, store = ? "
-            "WHERE image_id = ?",
-            row,
-        )
-    database.close()
+    databases.execute(
+        server.where,
+        "UPDATE image_locations SET url = ?, metadata = ?, store = ? "
+        "WHERE image_id = ?",
+        *row,
+    )
     return image_id
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlencode
 
-from imagereg.db.listing import SORT_KEYS, Condition, ListQuery
+from imagereg.db.listing import Condition, ListQuery
+from imagereg.db.words import SORT_KEYS
 from imagereg.errors import Invalid
 from imagereg.model import Caller, MemberStatus, Visibility
 

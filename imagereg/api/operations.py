@@ -11,8 +11,8 @@ from typing import Any
 
 from imagereg.api import list_query, task_query
 from imagereg.api.json_patch import V20, V21
-from imagereg.db.listing import SORT_KEYS
 from imagereg.db.metadefs import SORT_KEYS as NAMESPACE_SORT_KEYS
+from imagereg.db.words import SORT_KEYS
 from imagereg.jobs.import_request import ImportMethod
 from imagereg.model import MemberStatus, Status, TaskStatus, Visibility
 

@@ -18,7 +18,7 @@ from imagereg.db.models import (
     TombstoneRow,
 )
 from imagereg.db.places import condemn
-from imagereg.db.rows import SELECT, build
+from imagereg.db.rows import build, select
 from imagereg.db.staged import release
 from imagereg.errors import ImageNotFound, StatusConflict
 from imagereg.model import Image, Location, Status, now_us
@@ -190,7 +190,8 @@ class DeletionRepository:
                 PendingDeleteRow.deleted_at_us <= now_us() - self._keep_us,
             ):
                 return ()
-            sql = f"{SELECT} FROM images AS i WHERE i.id = ?"
+            whole = select(self._engine.dialect.words)
+            sql = f"{whole} FROM images AS i WHERE i.id = ?"
             image, _ = build(self._engine.rows(sql, ("", image_id))[0])
             return erase(self._engine, image)
 

@@ -1,4 +1,4 @@
-"""Columns and rows that only lists read, kept by triggers.
+"""Columns and rows that only lists read, kept by triggers, and the indexes of lists.
 
 - `images.shelf` is 0 for images in ordinary lists, 1 for hidden ones, 2 for those in
   no list; as the second part of each index it keeps thousands of images that wait for
@@ -9,10 +9,11 @@
 
 Triggers, because every module that writes an image would otherwise have to know of
 lists, and one that forgot would hide images or show what is no longer shared.  They
-run in the transaction of the write.
+run in the transaction of the write.  Each engine writes them its own way, in its
+module of `dialects`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 #: Columns of `image_shares` that repeat those of `images` under the same names.
 REPEATED = (
@@ -34,47 +35,29 @@ SHELF = (
     " WHEN NEW.os_hidden THEN 1 ELSE 0 END"
 )
 
+#: Tables whose rows are dated like their image, and the other part of their key.
+DATED = (("image_properties", "name"), ("image_tags", "tag"))
 
-def _triggers() -> Iterator[str]:
-    for event in ("INSERT", "UPDATE OF status, os_hidden"):
-        name = event.split()[0].lower()
-        yield (
-            f"CREATE TRIGGER images_shelf_{name} AFTER {event} ON images"  # noqa: S608 - every part is written here
-            f" WHEN NEW.shelf <> {SHELF}"
-            f" BEGIN UPDATE images SET shelf = {SHELF} WHERE id = NEW.id; END"
-        )
-    for column in REPEATED:
-        # One for each column: an update then touches only the indexes of what changed.
-        yield (
-            f"CREATE TRIGGER images_shared_{column} AFTER UPDATE OF {column} ON images"  # noqa: S608 - as above
-            f" WHEN NEW.{column} IS NOT OLD.{column}"
-            f" BEGIN UPDATE image_shares SET {column} = NEW.{column}"
-            " WHERE id = NEW.id; END"
-        )
-    columns = ", ".join(REPEATED)
-    yield (
-        "CREATE TRIGGER members_added AFTER INSERT ON image_members BEGIN"  # noqa: S608 - as above
-        f" INSERT INTO image_shares (id, member_id, member_status, {columns})"
-        f" SELECT id, NEW.member_id, NEW.status, {columns} FROM images"
-        " WHERE id = NEW.image_id; END"
-    )
-    yield (
-        "CREATE TRIGGER members_decided AFTER UPDATE OF status ON image_members BEGIN"
-        " UPDATE image_shares SET member_status = NEW.status"
-        " WHERE id = NEW.image_id AND member_id = NEW.member_id; END"
-    )
-    yield (
-        "CREATE TRIGGER members_removed AFTER DELETE ON image_members BEGIN"
-        " DELETE FROM image_shares"
-        " WHERE id = OLD.image_id AND member_id = OLD.member_id; END"
-    )
-    for table, key in (("image_properties", "name"), ("image_tags", "tag")):
-        yield (
-            f"CREATE TRIGGER {table}_dated AFTER INSERT ON {table}"  # noqa: S608 - as above
-            f" WHEN NEW.created_at_us = 0 BEGIN UPDATE {table} SET created_at_us ="
-            " (SELECT created_at_us FROM images WHERE id = NEW.image_id)"
-            f" WHERE image_id = NEW.image_id AND {key} = NEW.{key}; END"
-        )
+#: What each branch of a list fixes, and so what its indexes begin with.
+PREFIXES = {
+    "images": (("visibility",), ("owner", "visibility")),
+    "image_shares": (("member_id", "member_status", "visibility"),),
+}
 
 
-TRIGGERS = tuple(_triggers())
+def indexes(sort_keys: Mapping[str, str]) -> Iterator[str]:
+    """Yield the statements that make the indexes of lists, by SQL of the sort keys.
+
+    An expression stands in brackets of its own, as some engines want it.
+    """
+    for table, prefixes in PREFIXES.items():
+        for prefix in prefixes:
+            for key, expression in sort_keys.items():
+                bare = expression.format(table).replace(f"{table}.", "")
+                if "(" in bare:
+                    bare = f"({bare})"
+                tail = {"created_at": ", id", "id": ""}.get(key, ", created_at_us, id")
+                yield (
+                    f"CREATE INDEX {table}_{prefix[0]}_{key} ON {table} "
+                    f"({', '.join(prefix)}, shelf, {bare}{tail})"
+                )

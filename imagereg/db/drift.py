@@ -61,9 +61,8 @@ def _of_version(present: int) -> Flaw:
 
 def _damage(engine: Engine) -> Iterator[Flaw]:
     """Yield what is broken in the file itself, and not in what it says."""
-    for (said,) in engine.rows("PRAGMA quick_check(10)"):
-        if said != "ok":
-            yield Flaw(f"the file is damaged: {said}", Advice.RESTORE)
+    for said in engine.damage():
+        yield Flaw(f"the file is damaged: {said}", Advice.RESTORE)
 
 
 def _compared(part: Part, found: str | None, wanted: str) -> Flaw:

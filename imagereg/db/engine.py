@@ -1,101 +1,91 @@
 """The connection to the database: who holds one, for how long, in what transaction.
 
-SQLite runs in WAL mode with synchronous FULL, because an acknowledged write must
-survive power loss and FULL costs few per cent of a create.  Every write
-transaction begins IMMEDIATE: a deferred one that reads first fails with "database
-is locked" as soon as another writer commits, whatever the busy timeout.
-
-Each thread keeps its SQLite connection for life; opening one costs more than a
-typical query.
+What the engines differ in is in `dialects`.  Every write transaction is alone from its
+first statement on, of all processes on all nodes: so what it looks at stays as it is.
 """
 
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from peewee import Model, ModelDelete, OperationalError, SqliteDatabase
+from peewee import (
+    DataError,
+    Model,
+    ModelDelete,
+    PeeweeException,
+    SchemaManager,
+)
 
-from imagereg.errors import ConfigurationError, StoreUnavailable
+from imagereg.db.dialects import choose
+from imagereg.db.dialects.dialect import Dialect
+from imagereg.db.pool import PoolLimits
+from imagereg.errors import Invalid, StoreUnavailable
 
 log = logging.getLogger(__name__)
-
-#: How long a writer waits for another one, in seconds.  Sixteen concurrent writers
-#: were seen to wait up to 3.7 s for their turn.
-BUSY_TIMEOUT_S = 30
-
-#: Pause before a database that others are just making is opened again, in seconds.
-RETRY_S = 0.02
 
 #: How many rows one statement inserts; the engines take thousands of parameters.
 ROWS_AT_ONCE = 400
 
 Row = tuple[object, ...]
 
+_UNREADABLE = "the registry's database cannot be read just now"
+
 
 class Engine:
     """One database, shared by all threads of a process.
 
     Attributes:
+        dialect: what is the engine's own.
         peewee: the Peewee database, which the tables of `models.py` are bound to.
     """
 
-    def __init__(self, peewee: SqliteDatabase) -> None:
-        self.peewee = peewee
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.peewee = dialect.peewee
 
     @classmethod
-    def connect(cls, connection: str, *, synchronous: bool = True) -> "Engine":
+    def connect(
+        cls,
+        connection: str,
+        *,
+        synchronous: bool = True,
+        limits: PoolLimits | None = None,
+    ) -> "Engine":
         """Return the engine for a ``[database] connection`` URL; opens nothing yet.
 
         Raises:
-            ConfigurationError: the URL names an engine that is not supported.
+            ConfigurationError: the engine is not supported, or the URL is faulty.
         """
-        path = sqlite_path(connection)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return cls(
-            SqliteDatabase(
-                str(path),
-                pragmas={
-                    "journal_mode": "wal",
-                    "synchronous": "full" if synchronous else "off",
-                    "foreign_keys": 1,
-                    # Threads share the pages that the system caches; each connection
-                    # keeps few of its own, because there is one to a thread.  This is
-                    # the most that SQLite maps; a page of a list of 100,000 images
-                    # took a quarter more with 256 MiB of their 430 mapped.
-                    "mmap_size": 2047 * 1024 * 1024,
-                    "cache_size": -1_000,
-                    "busy_timeout": BUSY_TIMEOUT_S * 1000,
-                    # In pages: pages that many writes change are copied back to the
-                    # database less often, which takes a quarter off a create.  What
-                    # is acknowledged is in the log, and that is synced.
-                    "wal_autocheckpoint": 4_000,
-                },
-                timeout=BUSY_TIMEOUT_S,
-            )
-        )
+        return cls(choose(connection, limits or PoolLimits(), synchronous=synchronous))
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Run one reading statement and return all of its rows.
 
+        One that found its connection cut is run again on another.
+
         Raises:
-            StoreUnavailable: the database is locked, or its disk fails.
+            StoreUnavailable: the database is locked or away, or its disk fails.
         """
-        try:
-            self._open()
-            rows: list[Row] = self.execute(sql, parameters).fetchall()
-        except OperationalError as error:
-            log.exception("the database refused a read")
-            message = "the registry's database cannot be read just now"
-            raise StoreUnavailable(message) from error
+        with self._told(_UNREADABLE):
+            try:
+                return self._fetch(sql, parameters)
+            except PeeweeException as error:
+                # A connection of this thread's own carries more than one statement.
+                if self._has_connection or not self.dialect.is_outage(error):
+                    raise
+                return self._fetch(sql, parameters)
+
+    def _fetch(self, sql: str, parameters: Sequence[object]) -> list[Row]:
+        with self._borrowed():
+            found = self.execute(sql, self.dialect.sought(parameters)).fetchall()
+        rows: list[Row] = found if isinstance(found, list) else list(found)
         return rows
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401 - a cursor of whichever driver
         """Run one statement and return its cursor."""
-        return self.peewee.execute_sql(sql, tuple(parameters))  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+        return self.peewee.execute_sql(self.dialect.said(sql), tuple(parameters))  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
 
     def insert(self, table: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Insert rows that all have the columns of the first one.
@@ -138,52 +128,139 @@ class Engine:
         """Run a block as one write transaction.
 
         Raises:
-            StoreUnavailable: the database stayed locked, or its disk is full.
+            StoreUnavailable: the database stayed locked, or is away, or full; nothing
+                was written.
+            Invalid: a value is longer than the database takes.
         """
-        try:
-            self._open()
-            with self.peewee.atomic("IMMEDIATE"):
+        with self._told("the registry's database cannot take the change just now"):
+            if self.peewee.in_transaction():
+                with self.peewee.atomic():
+                    yield
+                return
+            with ExitStack() as stack:
+                self._begin(stack)
                 yield
-        except OperationalError as error:
-            log.exception("the database refused a write")
-            message = "the registry's database cannot take the change just now"
+
+    def _begin(self, stack: ExitStack) -> None:
+        """Begin a transaction, once more if the connection turns out to be cut."""
+        for is_last in (self.dialect.pool is None, True):
+            with ExitStack() as own:
+                try:
+                    own.enter_context(self._borrowed())
+                    own.enter_context(self.peewee.atomic("IMMEDIATE"))
+                except PeeweeException as error:
+                    if is_last or not self.dialect.is_outage(error):
+                        raise
+                else:
+                    stack.push(own.pop_all())
+                    return
+
+    @property
+    def _has_connection(self) -> bool:
+        return not self.peewee.is_closed()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[None]:
+        """Run a block with a connection, and give it back if it is of a pool."""
+        if self._has_connection:
+            yield
+            return
+        self.dialect.open()
+        if self.dialect.pool is None:
+            yield
+            return
+        try:
+            yield
+        except PeeweeException as error:
+            if self.dialect.is_outage(error):
+                # The others are as old, and were cut by the same hand.
+                self.dialect.pool.clear()
+            raise
+        finally:
+            self.peewee.close()
+
+    @contextmanager
+    def _told(self, message: str) -> Iterator[None]:
+        """Tell failures of the database in the words of this program."""
+        try:
+            yield
+        except DataError as error:
+            raise Invalid("a value is longer than the database takes") from error
+        except PeeweeException as error:
+            if not self.dialect.is_outage(error):
+                raise
+            log.exception("%s", message)
             raise StoreUnavailable(message) from error
 
-    def _open(self) -> None:
-        """Give this thread its connection.
+    def wait(self, attempts: int, pause_s: float) -> None:
+        """Wait until the database answers, for so many attempts; below 0 for ever.
 
-        Turning a fresh database to WAL fails at once while others open it, whatever
-        the busy timeout, so it is tried again.
+        Raises:
+            StoreUnavailable: it did not.
         """
-        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        number = 1
         while True:
             try:
-                self.peewee.connect(reuse_if_open=True)
-            except OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
+                self.rows("SELECT 1")
+            except StoreUnavailable:
+                if 0 <= attempts < number:
                     raise
-                time.sleep(RETRY_S)
+                log.warning("the database does not answer, attempt %s", number)
+                number += 1
+                time.sleep(pause_s)
             else:
                 return
 
+    @contextmanager
+    def schema_turn(self) -> Iterator[None]:
+        """Run a block that may change tables, while nobody else does.
+
+        Raises:
+            StoreUnavailable: the database is away, or others take too long.
+        """
+        with (
+            self._told("the registry's database cannot be prepared just now"),
+            self._borrowed(),
+            self.dialect.schema_turn(),
+        ):
+            yield
+
+    def has(self, table: type[Model]) -> bool:
+        """Return whether the database has a table.
+
+        Raises:
+            StoreUnavailable: it is away.
+        """
+        with self._told(_UNREADABLE), self._borrowed():
+            return bool(self.peewee.table_exists(table))
+
+    def parts(self) -> Sequence[tuple[str, str, str, str]]:
+        """Return what the database has: kind, table, name and definition of each part.
+
+        Raises:
+            StoreUnavailable: it is away.
+        """
+        with self._told(_UNREADABLE), self._borrowed():
+            return tuple(self.dialect.parts())
+
+    def damage(self) -> Sequence[str]:
+        """Return what is broken in the files of the database, if it can tell.
+
+        Raises:
+            StoreUnavailable: it is away.
+        """
+        with self._told(_UNREADABLE), self._borrowed():
+            return tuple(self.dialect.damage())
+
+    def create(self, table: type[Model]) -> None:
+        """Create a table and its indexes, as far as they are missing."""
+        schema = SchemaManager(table, self.peewee)
+        sql, parameters = schema._create_table(safe=True).query()  # type: ignore[attr-defined] # noqa: SLF001 - Peewee shows a statement nowhere else
+        self.dialect.ask(self.dialect.table(sql), *parameters)
+        schema.create_indexes(safe=True)  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close this thread's connection, and all that nobody uses."""
         self.peewee.close()
-
-
-def sqlite_path(connection: str) -> Path:
-    """Return the file of a SQLite URL: three slashes are relative, four absolute.
-
-    Raises:
-        ConfigurationError: the URL is not one of SQLite.
-
-    Source: contract config 4.
-    """
-    url = urlsplit(connection)
-    if url.scheme.partition("+")[0] != "sqlite":
-        fault = (
-            f"[database] connection: {url.scheme} databases are not supported by "
-            "this version; use sqlite:///FILE"
-        )
-        raise ConfigurationError([fault])
-    return Path(unquote(url.path.removeprefix("/")))
+        if self.dialect.pool is not None:
+            self.dialect.pool.clear()

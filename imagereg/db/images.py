@@ -22,7 +22,7 @@ from imagereg.db.models import (
     TagRow,
 )
 from imagereg.db.places import write_places
-from imagereg.db.rows import COLUMNS, SELECT, build
+from imagereg.db.rows import COLUMNS, build, select
 from imagereg.errors import (
     Duplicate,
     ImageNotFound,
@@ -54,7 +54,8 @@ class ImageRepository:
 
         Images that wait for their deletion are not found by anyone.
         """
-        sql = f"{SELECT} FROM images AS i WHERE i.id = ? AND i.status <> ?"
+        whole = select(self._engine.dialect.words)
+        sql = f"{whole} FROM images AS i WHERE i.id = ? AND i.status <> ?"
         rows = self._engine.rows(
             sql, (project_id or "", image_id, Status.PENDING_DELETE.value)
         )

@@ -1,5 +1,7 @@
 """Read one page of a list, by the shortest way to it."""
 
+from dataclasses import replace
+
 from imagereg.db import list_sql
 from imagereg.db.engine import Engine, Row
 from imagereg.db.list_sql import (
@@ -23,6 +25,7 @@ def page_rows(engine: Engine, query: ListQuery) -> list[Row]:
     """
     if query.limit == 0 or _matches_nothing(query):
         return []
+    query = replace(query, words=engine.dialect.words)
     common: list[tuple[Having, object]] = []
     for having in wanted(query):
         bound = engine.rows(*bound_sql(query, having))

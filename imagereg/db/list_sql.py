@@ -19,9 +19,10 @@ from itertools import product
 from typing import Any
 
 from imagereg.db.derived import REPEATED
-from imagereg.db.listing import SORT_KEYS, Branch, Condition, ListQuery, branches, sight
+from imagereg.db.listing import Branch, Condition, ListQuery, branches, sight
 from imagereg.db.models import HEAD
-from imagereg.db.rows import SELECT
+from imagereg.db.rows import select
+from imagereg.db.words import SORT_KEYS
 from imagereg.model import Image
 
 Statement = tuple[str, list[object]]
@@ -202,10 +203,10 @@ def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statem
     if bound is not None:
         sign = ">=" if not query.order[0][1] else "<="
         where.add(f"h.created_at_us {sign} ?", bound)
-    # CROSS JOIN keeps the order of the tables.
+    # The join keeps the order of the tables.
     found = (
         f"SELECT i.id AS id, {_named(query)} FROM {having.table} AS h"  # noqa: S608 - as above
-        f" CROSS JOIN images AS i WHERE {where}"
+        f" {query.words.then} images AS i WHERE {where}"
         f" ORDER BY {_order(query, keys)} LIMIT ?"
     )
     return _whole(query, found, [*where.parameters, query.limit])
@@ -218,14 +219,15 @@ def _whole(query: ListQuery, found: str, parameters: Sequence[object]) -> Statem
     """
     place = _order(query, _places(query))
     sql = (
-        f"{SELECT} FROM (SELECT * FROM ({found}) AS found ORDER BY {place} LIMIT ?)"  # noqa: S608 - as above
-        f" AS page CROSS JOIN images AS i WHERE i.id = page.id ORDER BY {place}"
+        f"{select(query.words)} FROM (SELECT * FROM ({found}) AS found"  # noqa: S608 - as above
+        f" ORDER BY {place} LIMIT ?) AS page {query.words.then} images AS i"
+        f" WHERE i.id = page.id ORDER BY {place}"
     )
     return sql, [query.project_id or "", *parameters, query.limit]
 
 
 def _keys(query: ListQuery) -> list[str]:
-    return [SORT_KEYS[key].format("i") for key, _ in query.order]
+    return [query.words.sort_keys[key].format("i") for key, _ in query.order]
 
 
 def _places(query: ListQuery) -> list[str]:
@@ -285,16 +287,17 @@ def _conditions(
     for condition in query.conditions:
         if lead is not None and condition.key == lead.key:
             ranged = condition.operator not in ("=", "IN")
-            _in_words(condition if ranged else lead, where)
+            _in_words(query, condition if ranged else lead, where)
         elif not alone:
             _opaque(condition, branch, where)
 
 
-def _in_words(condition: Condition, where: _Text) -> None:
-    expression = SORT_KEYS[str(condition.key)].format("i")
+def _in_words(query: ListQuery, condition: Condition, where: _Text) -> None:
+    key = str(condition.key)
+    expression = query.words.sort_keys[key].format("i")
     if condition.key == "size" and condition.operator.startswith("<"):
         where.add(f"{expression} >= 0")
-    elif expression.startswith("COALESCE"):
+    elif SORT_KEYS[key].startswith("COALESCE"):
         where.add(f"i.{condition.column} IS NOT NULL")
     where.add(f"{expression} {_right(condition)}", *condition.values)
 
@@ -363,8 +366,8 @@ def _beyond(
     sign = ">" if query.order[0][1] else "<"
     beyond = [(f"{keys[0]} {sign} ?", first)]
     if query.one_way:
-        text, *_ = _vector(query, keys[1:], rest)
-        return [[(f"{keys[0]} = ?", first), (text, *rest)], beyond]
+        others = _vector(query, keys[1:], rest)
+        return [[(f"{keys[0]} = ?", first), others], beyond]
     _after(query, keys, after)
     return [[(f"{keys[0]} = ?", first), (str(after), *after.parameters)], beyond]
 
@@ -374,7 +377,10 @@ def _vector(
 ) -> tuple[Any, ...]:
     sign = ">" if query.order[0][1] else "<"
     marks = ", ".join("?" * len(values))
-    return (f"({', '.join(keys)}) {sign} ({marks})", *values)
+    clause = f"({', '.join(keys)}) {sign} ({marks})"
+    if query.words.ranges_rows:
+        return (clause, *values)
+    return (f"{keys[0]} {sign}= ? AND {clause}", values[0], *values)
 
 
 def _marker_values(query: ListQuery) -> list[object]:

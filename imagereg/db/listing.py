@@ -4,7 +4,8 @@ What a project sees is the union of a few branches: its own images by visibility
 those that are public, those shared with it.  Each branch is one range of an index
 that begins with what makes the branch and goes on in the wanted order, so a page
 costs as many steps as it has rows, however many images there are.
-`list_sql.py` writes the statements, `derived.py` keeps what only lists need.
+`list_sql.py` writes the statements, `derived.py` keeps what only lists need, indexes
+among it.
 
 Source: contract api-images 10, rulings D-12 to D-15 and D-23.
 """
@@ -12,41 +13,8 @@ Source: contract api-images 10, rulings D-12 to D-15 and D-23.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from imagereg.db.words import SORT_KEYS, STANDARD, Words
 from imagereg.model import Image, MemberStatus, Visibility
-
-#: Sort key -> SQL.  Nulls are lowest on every engine, so they are replaced by what
-#: is lower than any value; the same expressions stand in the indexes.
-SORT_KEYS = {
-    "name": "COALESCE({0}.name, '')",
-    "status": "{0}.status",
-    "container_format": "COALESCE({0}.container_format, '')",
-    "disk_format": "COALESCE({0}.disk_format, '')",
-    "size": "COALESCE({0}.size, -1)",
-    "id": "{0}.id",
-    "created_at": "{0}.created_at_us",
-    "updated_at": "{0}.updated_at_us",
-}
-
-#: What each branch fixes, and so what its indexes begin with.
-PREFIXES = {
-    "images": (("visibility",), ("owner", "visibility")),
-    "image_shares": (("member_id", "member_status", "visibility"),),
-}
-
-
-def _indexes() -> Iterator[str]:
-    for table, prefixes in PREFIXES.items():
-        for prefix in prefixes:
-            for key, expression in SORT_KEYS.items():
-                bare = expression.format(table).replace(f"{table}.", "")
-                tail = {"created_at": ", id", "id": ""}.get(key, ", created_at_us, id")
-                yield (
-                    f"CREATE INDEX {table}_{prefix[0]}_{key} ON {table} "
-                    f"({', '.join(prefix)}, shelf, {bare}{tail})"
-                )
-
-
-INDEXES = tuple(_indexes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +51,7 @@ class ListQuery:
         sort: pairs of a key of `SORT_KEYS` and ascending or not, ending in ``id``.
         marker: the last image of the page before.
         limit: rows at most.
+        words: those of the engine that is asked.
     """
 
     project_id: str | None
@@ -97,6 +66,7 @@ class ListQuery:
     impossible: bool = False
     sort: tuple[tuple[str, bool], ...] = (("created_at", False), ("id", False))
     marker: Image | None = None
+    words: Words = STANDARD
 
     @property
     def order(self) -> tuple[tuple[str, bool], ...]:
@@ -122,7 +92,8 @@ class Branch:
 
     Attributes:
         table: `images`, or `image_shares`, which has the columns that lists need.
-        fixed: columns and their values, those of one of `PREFIXES`.
+        fixed: columns and their values, those of one of
+            `derived.PREFIXES`.
         clauses: what else holds, about the table as ``i``.
         parameters: of the clauses.
     """

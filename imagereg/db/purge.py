@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from imagereg.db.agreement import BATCH
 from imagereg.db.deletions import erase
 from imagereg.db.engine import Engine, Row
-from imagereg.db.rows import SELECT, build
+from imagereg.db.rows import build, select
 
 #: How many tombstones are looked at in one statement.
 TOMBSTONES = 500
@@ -94,7 +94,7 @@ class Purge:
 
     def _bury(self) -> None:
         """Leave of images that are marked as deleted their tombstones alone."""
-        sql = f"{SELECT} FROM images AS i WHERE i.status = 'deleted'"
+        sql = f"{select(self.engine.dialect.words)} FROM images AS i WHERE i.status = 'deleted'"
         sql += " AND NOT EXISTS (SELECT 1 FROM image_tombstones t WHERE t.id = i.id)"
         while self.left:
             with self.engine.transaction():

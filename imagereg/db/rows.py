@@ -6,11 +6,13 @@ way costs about a seventh of what Peewee's models and prefetch do.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from imagereg.db.engine import Row
+from imagereg.db.words import Words
 from imagereg.model import Image, Location, MemberStatus, Status, Visibility
 
 COLUMNS = (
@@ -34,24 +36,22 @@ COLUMNS = (
     "os_hash_value",
 )
 
-#: Everything of ``images AS i``; its one parameter is the project whose membership
-#: is wanted.
-SELECT = (
-    "SELECT "  # noqa: S608 - every part is written here
-    + ", ".join(f"i.{column}" for column in COLUMNS)
-    + """,
- (SELECT json_group_array(t.tag) FROM image_tags t WHERE t.image_id = i.id),
- (SELECT json_group_object(
-     p.name, CASE WHEN p.typed THEN json(p.value) ELSE p.value END)
-   FROM image_properties p WHERE p.image_id = i.id),
- (SELECT json_group_array(json_array(l.id, l.url, json(l.metadata), l.store))
-    FROM (SELECT * FROM image_locations WHERE image_id = i.id ORDER BY id) l),
- (SELECT m.status FROM image_members m
-   WHERE m.image_id = i.id AND m.member_id = ?)"""
-)
-
 _STATUS: Mapping[str, Status] = {status.value: status for status in Status}
 _VISIBILITY: Mapping[str, Visibility] = {v.value: v for v in Visibility}
+
+
+@lru_cache
+def select(words: Words) -> str:
+    """Return what reads everything of ``images AS i``.
+
+    Its one parameter is the project whose membership is wanted.
+    """
+    columns = ", ".join(f"i.{column}" for column in COLUMNS)
+    return (
+        f"SELECT {columns}, {words.tags}, {words.properties}, {words.locations},"  # noqa: S608 - every part is written in this package
+        " (SELECT m.status FROM image_members m"
+        " WHERE m.image_id = i.id AND m.member_id = ?)"
+    )
 
 
 def build(row: Row) -> tuple[Image, MemberStatus | None]:

@@ -10,11 +10,9 @@ tables cannot be taken back (MariaDB), the row comes last, and the step begins a
 
 from collections.abc import Callable, Sequence
 
-from peewee import SchemaManager, fn
+from peewee import SchemaManager
 
-from imagereg.db.derived import TRIGGERS
 from imagereg.db.engine import Engine
-from imagereg.db.listing import INDEXES
 from imagereg.db.metadef_models import METADEF_TABLES
 from imagereg.db.models import TABLES, SchemaRow
 from imagereg.db.steps import FIRST, LOCATIONS_BY_URL, STEPS
@@ -69,7 +67,7 @@ def upgrade(engine: Engine, told: Told = lambda number, title: None) -> None:
     Whoever is second waits for the first one, and finds nothing left to do.
     """
     while True:
-        with engine.transaction():
+        with engine.schema_turn():
             present = version(engine)
             _check_known(present)
             if present == latest():
@@ -91,19 +89,18 @@ def missing(present: int) -> Sequence[tuple[int, str]]:
 
 def version(engine: Engine) -> int:
     """Return the schema version that the database has; 0 when it is empty."""
-    engine.rows("SELECT 1")  # gives this thread its connection, or says why not
-    if not engine.peewee.table_exists(SchemaRow):
+    if not engine.has(SchemaRow):
         return UNFINISHED
-    newest = SchemaRow.select(fn.MAX(SchemaRow.version)).tuples()
-    return int(next(iter(newest.execute(engine.peewee)))[0] or UNFINISHED)
+    newest = engine.rows("SELECT MAX(version) FROM schema_versions")
+    return int(str(newest[0][0] or UNFINISHED))
 
 
 def create(engine: Engine) -> None:
     """Make all tables of the present, in a database that has none of them."""
     for table in ALL_TABLES:
-        SchemaManager(table, engine.peewee).create_all(safe=True)
+        engine.create(table)
     LOCATIONS_BY_URL.make(engine)
-    for statement in (*INDEXES, *TRIGGERS):
+    for statement in engine.dialect.additions():
         engine.execute(statement)
 
 
@@ -130,9 +127,9 @@ def _begin(engine: Engine) -> None:
     Raises:
         ConfigurationError: somebody else's tables are in the way.
     """
-    was_begun = engine.peewee.table_exists(SchemaRow)
+    was_begun = engine.has(SchemaRow)
     for table in ALL_TABLES:
-        if not engine.peewee.table_exists(table):
+        if not engine.has(table):
             continue
         if not was_begun:
             fault = (
@@ -142,7 +139,7 @@ def _begin(engine: Engine) -> None:
             raise ConfigurationError([fault])
         if table is not SchemaRow:
             SchemaManager(table, engine.peewee).drop_all(safe=True)
-    SchemaManager(SchemaRow, engine.peewee).create_all(safe=True)
+    engine.create(SchemaRow)
 
 
 def _note(engine: Engine, number: int) -> None:

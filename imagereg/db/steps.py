@@ -50,16 +50,20 @@ class Step:
                 change.make(engine)
 
 
-def index(table: str, name: str, columns: str) -> Change:
-    """Return the change that adds an index."""
-    statement = f"CREATE INDEX {name} ON {table} ({columns})"
+def index_of_text(table: str, name: str, column: str) -> Change:
+    """Return the change that adds an index of a text of any length."""
     part = Part(PartKind.INDEX, table, name)
-    return Change(lambda engine: engine.execute(statement), part)
+    return Change(
+        lambda engine: engine.execute(
+            engine.dialect.index_of_text(table, name, column)
+        ),
+        part,
+    )
 
 
 #: Bytes are condemned, and removed, only when no other location has their URL.
 #: Without its index a deletion reads every location there is.
-LOCATIONS_BY_URL = index("image_locations", "image_locations_url", "url")
+LOCATIONS_BY_URL = index_of_text("image_locations", "image_locations_url", "url")
 
 #: What leads from version 1 to 2, from 2 to 3, and so on.
 STEPS: Sequence[Step] = (

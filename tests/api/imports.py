@@ -1,11 +1,11 @@
 """What tests of imports share: a registry of three stores, and ways to break one."""
 
 import shutil
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests import databases
 from tests.registry import LocalRegistry, merged
 from tests.server import Config
 from tests.stores.web import Web
@@ -159,7 +159,4 @@ def everything_of(registry: LocalRegistry, image_id: str) -> dict[str, bytes]:
 
 def execute(registry: LocalRegistry, sql: str, *parameters: object) -> None:
     """Change the database behind the back of the registry."""
-    path = registry.where / "state" / "registry.sqlite"
-    with sqlite3.connect(path) as database:
-        database.execute(sql, parameters)
-    database.close()
+    databases.execute(registry.where, sql, *parameters)

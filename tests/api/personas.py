@@ -7,13 +7,13 @@ Source: contract policy 6 to 9 with rulings P-4 and P-7, api-images 3 and 4.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
 from imagereg.api.dispatch import Route
 from imagereg.model import Visibility
+from tests import databases
 from tests.registry import PATCH, LocalRegistry, replace
 from tests.wire import ADMIN, Answer, Document, Headers, as_
 
@@ -105,13 +105,12 @@ def a_name(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
 def a_copy(registry: LocalRegistry, visibility: str) -> Mapping[str, str]:
     """Make an image of which a second copy lies in a store ``web``."""
     ids = an_image()(registry, visibility)
-    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
-        database.execute(
-            "INSERT INTO image_locations (image_id, url, metadata, store) "
-            "VALUES (?, 'http://192.168.0.1/copy', '{}', 'web')",
-            (ids["image_id"],),
-        )
-    database.close()
+    databases.execute(
+        registry.where,
+        "INSERT INTO image_locations (image_id, url, metadata, store) "
+        "VALUES (?, 'http://192.168.0.1/copy', '{}', 'web')",
+        ids["image_id"],
+    )
     return ids
 
 

@@ -1,9 +1,8 @@
 """Taking an image out of one store.  Source: contract api-images 22."""
 
-import sqlite3
-
 import pytest
 
+from tests import databases
 from tests.api.conftest import Make
 from tests.registry import SEVERAL_STORES, LocalRegistry
 from tests.wire import ADMIN, as_
@@ -20,13 +19,13 @@ def image_in_two_stores(registry: LocalRegistry) -> str:
     alice.upload(image_id, b"bytes")
     copy = registry.where / "images" / "cheap" / image_id
     copy.write_bytes(b"bytes")
-    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
-        database.execute(
-            "INSERT INTO image_locations (image_id, url, metadata, store) "
-            "VALUES (?, ?, '{\"store\": \"cheap\"}', 'cheap')",
-            (image_id, f"file://{copy}"),
-        )
-    database.close()
+    databases.execute(
+        registry.where,
+        "INSERT INTO image_locations (image_id, url, metadata, store) "
+        "VALUES (?, ?, '{\"store\": \"cheap\"}', 'cheap')",
+        image_id,
+        f"file://{copy}",
+    )
     return image_id
 
 

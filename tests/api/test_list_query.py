@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagereg.api.list_query import NUMBERS, ListRequest, parse, split_quoted
-from imagereg.db.listing import SORT_KEYS, Condition
+from imagereg.db.listing import Condition
+from imagereg.db.words import SORT_KEYS
 from imagereg.errors import Invalid
 from imagereg.model import Caller, MemberStatus
 

@@ -5,7 +5,6 @@ Source: contract api-images 19.2.
 
 import hashlib
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator
 
@@ -16,6 +15,7 @@ from imagereg.errors import LeaseLost
 from imagereg.images.digests import Digest
 from imagereg.jobs.runner import INTERNAL
 from imagereg.model import Location, TaskStatus
+from tests import databases
 from tests.api.conftest import Make
 from tests.api.test_locations import OPEN, place
 from tests.registry import LocalRegistry, add, merged
@@ -445,9 +445,9 @@ def test_an_attempt_that_was_cut_off_is_taken_up(
 
 def age(registry: LocalRegistry) -> None:
     """Let every claim be an hour old."""
-    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
-        database.execute("UPDATE jobs SET beat_at_us = beat_at_us - 3600000000")
-    database.close()
+    databases.execute(
+        registry.where, "UPDATE jobs SET beat_at_us = beat_at_us - 3600000000"
+    )
 
 
 def test_a_worker_that_was_given_up_changes_nothing_any_more(
@@ -489,9 +489,7 @@ def test_a_job_that_brings_its_process_down_is_given_up(
 def test_a_leftover_lock_is_broken(registry: LocalRegistry, web: Web) -> None:
     image_id = queued(registry)
     post(registry, image_id, web.url("/hello"))
-    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
-        database.execute("DELETE FROM jobs")
-    database.close()
+    databases.execute(registry.where, "DELETE FROM jobs")
 
     assert post(registry, image_id, web.url("/hello")) == 202
 

@@ -4,10 +4,10 @@ Source: contract stores 5.
 """
 
 import json
-import sqlite3
 
 import pytest
 
+from tests import databases
 from tests.api.conftest import Make
 from tests.api.imports import DATA, STORES, Importing, execute
 from tests.registry import LocalRegistry
@@ -19,13 +19,11 @@ def registry(make: Make) -> LocalRegistry:
 
 
 def rows(registry: LocalRegistry, image_id: str) -> list[tuple[object, object]]:
-    path = registry.where / "state" / "registry.sqlite"
-    with sqlite3.connect(path) as database:
-        found = database.execute(
-            "SELECT store, metadata FROM image_locations WHERE image_id = ?",
-            (image_id,),
-        ).fetchall()
-    database.close()
+    found = databases.rows(
+        registry.where,
+        "SELECT store, metadata FROM image_locations WHERE image_id = ?",
+        image_id,
+    )
     return [(store, json.loads(metadata)) for store, metadata in found]
 
 

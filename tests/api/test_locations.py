@@ -4,11 +4,11 @@ Source: contract api-images 19.1.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
 
+from tests import databases
 from tests.api.conftest import Make
 from tests.registry import LocalRegistry, add, merged, remove, replace
 from tests.server import Config
@@ -267,9 +267,7 @@ def test_removing_a_location_removes_its_bytes(
 def test_the_status_must_fit(registry: LocalRegistry, web: Web, status: str) -> None:
     alice, image_id = registry.client(), queued(registry)
     assert registry.admin.patch(image_id, remove("locations/0")).status == 409
-    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
-        database.execute("UPDATE images SET status = ?", (status,))
-    database.close()
+    databases.execute(registry.where, "UPDATE images SET status = ?", status)
 
     for operation in (
         add("locations/-", place(web.url("/hello"))),

@@ -4,10 +4,10 @@ Source: contract api-images 11.2 and 24.
 """
 
 import re
-import sqlite3
 
 import pytest
 
+from tests import databases
 from tests.api.conftest import Make
 from tests.registry import LocalRegistry
 from tests.wire import ADMIN, Document, as_
@@ -47,9 +47,9 @@ def of_image(registry: LocalRegistry, image_id: str, **who: str) -> list[Documen
 
 def end(registry: LocalRegistry) -> None:
     """End all tasks that wait; the source is out of reach, so they fail."""
-    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
-        database.execute('UPDATE jobs SET payload = \'{"url": "ftp://h/x"}\'')
-    database.close()
+    databases.execute(
+        registry.where, 'UPDATE jobs SET payload = \'{"url": "ftp://h/x"}\''
+    )
     registry.registry.jobs.run_pending()
 
 
@@ -225,9 +225,7 @@ def test_old_records_go(registry: LocalRegistry) -> None:
     tasks = registry.registry.jobs._queue.tasks
 
     assert tasks.purge() == 0
-    with sqlite3.connect(registry.where / "state" / "registry.sqlite") as database:
-        database.execute("UPDATE tasks SET expires_at_us = 1")
-    database.close()
+    databases.execute(registry.where, "UPDATE tasks SET expires_at_us = 1")
 
     assert tasks.purge() == 1
     assert of_image(registry, image_id) == []

@@ -23,9 +23,10 @@ from statistics import median
 
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
-from imagereg.db.listing import SORT_KEYS, Condition, ListQuery
+from imagereg.db.listing import Condition, ListQuery
 from imagereg.db.models import HEAD, ImageRow, MemberRow, PropertyRow, TagRow
 from imagereg.db.schema import prepare
+from imagereg.db.words import SORT_KEYS
 from imagereg.model import Image
 
 PROPERTIES = 15

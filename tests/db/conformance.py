@@ -18,11 +18,12 @@ from imagereg.db import list_sql
 from imagereg.db.deletions import DeletionRepository
 from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
-from imagereg.db.listing import SORT_KEYS, Condition, ListQuery
+from imagereg.db.listing import Condition, ListQuery
 from imagereg.db.members import MemberRepository
 from imagereg.db.models import SchemaRow
 from imagereg.db.schema import latest, prepare, version
 from imagereg.db.uploads import UploadRepository
+from imagereg.db.words import SORT_KEYS
 from imagereg.errors import (
     ConfigurationError,
     Duplicate,

@@ -14,8 +14,9 @@ import pytest
 
 from imagereg.db.engine import Engine, Row
 from imagereg.db.images import ImageRepository
-from imagereg.db.listing import SORT_KEYS, Condition, ListQuery
+from imagereg.db.listing import Condition, ListQuery
 from imagereg.db.schema import prepare
+from imagereg.db.words import SORT_KEYS
 from tests.bench.bench_lists import PROJECT, by, cases, filters, middle_of, seed
 
 FEW, MANY = 1000, 8000

@@ -23,6 +23,7 @@ from imagereg.metadef_model import (
     Namespace,
     NewNamespace,
 )
+from tests import databases
 
 FULL = NewNamespace(
     name="N",
@@ -56,7 +57,8 @@ DELETIONS: dict[str, Write] = {
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Iterator[NamespaceRepository]:
-    engine = Engine.connect(f"sqlite:///{tmp_path}/registry.sqlite", synchronous=False)
+    url = databases.connection(tmp_path / "registry.sqlite")
+    engine = Engine.connect(url, synchronous=False)
     prepare(engine)
     repository = NamespaceRepository(engine)
     repository.add(NAMESPACE, FULL)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from imagereg.db.engine import Engine, sqlite_path
+from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
+from imagereg.db.urls import sqlite_path
 from imagereg.errors import ConfigurationError, StoreUnavailable
 from tests.db.conformance import Connect, EngineConformance
 
@@ -59,7 +60,7 @@ def test_what_is_acknowledged_survives_a_power_cut(engine: Engine) -> None:
 def test_a_locked_database_is_told_apart_from_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagereg.db.engine.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("imagereg.db.dialects.sqlite.BUSY_TIMEOUT_S", 0.05)
     url = f"sqlite:///{tmp_path}/registry.sqlite"
     one, two = Engine.connect(url), Engine.connect(url)
     prepare(one)

@@ -33,6 +33,7 @@ from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.driver import ListedBlob
 from imagereg.stores.memory import MemoryDriver
 from imagereg.stores.store import Store, StoreTraits
+from tests import databases
 
 LIVES = (
     "unknown",
@@ -169,7 +170,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     path = tmp_path_factory.mktemp("world") / "r.sqlite"
-    engine = Engine.connect(f"sqlite:///{path}", synchronous=False)
+    engine = Engine.connect(databases.connection(path), synchronous=False)
     prepare(engine)
     yield World(engine, MemoryDriver("here"), MemoryDriver("there"))
     engine.close()

@@ -18,6 +18,7 @@ from imagereg.images.processes import worker_name
 from imagereg.images.recovery import SILENCE_S, is_dead
 from imagereg.model import now_us
 from imagereg.stores.store import Store
+from tests import databases
 from tests.registry import LocalRegistry
 from tests.wire import ADMIN
 
@@ -144,8 +145,7 @@ def test_an_upload_to_a_store_that_is_gone_stays_in_the_journal(
 @pytest.fixture
 def second(registry: LocalRegistry) -> Iterator[Engine]:
     """Yield another connection to the same database."""
-    path = registry.where / "state" / "registry.sqlite"
-    engine = Engine.connect(f"sqlite:///{path}", synchronous=False)
+    engine = Engine.connect(databases.of(registry.where), synchronous=False)
     yield engine
     engine.close()
 

@@ -9,7 +9,6 @@ Source: contract api-images 7, 8 and 18; rulings D-9 to D-11 and D-21.
 
 import contextlib
 import hashlib
-import sqlite3
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests import databases
 from tests.api.imports import BYTES, STORES
 from tests.registry import LocalRegistry
 from tests.stores.web import web_server
@@ -310,9 +310,7 @@ class Imports(RuleBasedStateMachine):
         )
 
     def rows(self, sql: str) -> list[str]:
-        path = self.where / "state" / "registry.sqlite"
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            return [str(row[0]) for row in database.execute(sql)]
+        return [str(row[0]) for row in databases.rows(self.where, sql)]
 
     def plain(self, name: str) -> str:
         """Return a file's name without the directories that a store makes."""

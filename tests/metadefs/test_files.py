@@ -10,6 +10,7 @@ from imagereg.cli import main
 from imagereg.errors import ConfigurationError
 from imagereg.metadefs.files import read_builtin, read_path
 from imagereg.metadefs.lint import known_properties
+from tests import databases
 from tests.conftest import Serve
 
 FILE = {
@@ -43,7 +44,7 @@ class Site:
         self.conf = where / "imagereg.conf"
         self.conf.write_text(
             f"[imagereg]\nstate_dir = {where}\n"
-            f"[database]\nconnection = sqlite:///{where}/registry.sqlite\n"
+            f"[database]\nconnection = {databases.of(where)}\n"
         )
 
     def write(self, **fields: object) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from imagereg.db.engine import Engine
 from imagereg.db.usage import Usage, UsageRepository
+from tests import databases
 from tests.conftest import Serve
 from tests.registry import SEVERAL_STORES, merged
 from tests.scenarios.load import STORES, Life, Load
@@ -95,8 +96,7 @@ class Survey:
         return document
 
     def _engine(self) -> Engine:
-        path = self.server.state_dir / "registry.sqlite"
-        return Engine.connect(f"sqlite:///{path}")
+        return Engine.connect(databases.of(self.server.where))
 
 
 def check_life(life: Life, image: Document | None, survey: Survey) -> None:

@@ -5,15 +5,14 @@ Source: contract api-images 17, stores S-14; SECURITY on orphaned bytes.
 
 import os
 import random
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import databases
 from tests.conftest import Serve
 from tests.server import Config, Server, eventually, stored_files
 from tests.wire import Answer, Client, End, as_, head, raw
@@ -279,11 +278,11 @@ def test_a_node_that_dies_leaves_nothing_in_the_bucket(
 
 def under_way(folder: Path) -> int:
     """Return how many parts the journal of the shared database knows to be coming."""
-    with closing(sqlite3.connect(folder / "shared.sqlite")) as database:
-        ((count,),) = database.execute(
+    with databases.opened(databases.connection(folder / "shared.sqlite")) as engine:
+        ((count,),) = engine.rows(
             "SELECT COUNT(*) FROM staged_parts WHERE worker IS NOT NULL"
         )
-    return int(count)
+    return int(str(count))
 
 
 def test_what_is_not_complete_is_not_imported(server: Server) -> None:

@@ -1,0 +1,38 @@
+"""The engines: one module for each holds all that is its own."""
+
+from imagereg.db.dialects.dialect import Dialect
+from imagereg.db.pool import PoolLimits
+from imagereg.db.urls import engine_of, refuse
+
+
+def choose(connection: str, limits: PoolLimits, *, synchronous: bool) -> Dialect:
+    """Return the dialect for a ``[database] connection`` URL; opens nothing yet.
+
+    Raises:
+        ConfigurationError: no such engine, no driver for it, or a faulty URL.
+    """
+    engine = engine_of(connection)
+    try:
+        if engine == "sqlite":
+            from imagereg.db.dialects.sqlite import SQLite
+
+            return SQLite(connection, synchronous=synchronous)
+        if engine == "postgresql":
+            from imagereg.db.dialects.postgresql import PostgreSQL
+
+            return PostgreSQL(connection, limits)
+        if engine in ("mysql", "mariadb"):
+            from imagereg.db.dialects.mysql import MySQL
+
+            return MySQL(connection, limits)
+    except ImportError as error:
+        extra = "postgresql" if engine == "postgresql" else "mysql"
+        fault = (
+            f"{engine} needs a driver that is not installed ({error.name}):"
+            f" pip install 'imagereg[{extra}]'"
+        )
+        raise refuse(fault) from error
+    raise refuse(
+        f"{engine or 'an unnamed'} database is not supported;"
+        " use sqlite:///FILE, postgresql:// or mysql://"
+    )

@@ -1,0 +1,54 @@
+"""What the engines say in different words, where statements are written by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+#: Sort key -> SQL.  Nulls are lowest on every engine, so they are replaced by what
+#: is lower than any value; the same expressions stand in the indexes.
+SORT_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "name": "COALESCE({0}.name, '')",
+        "status": "{0}.status",
+        "container_format": "COALESCE({0}.container_format, '')",
+        "disk_format": "COALESCE({0}.disk_format, '')",
+        "size": "COALESCE({0}.size, -1)",
+        "id": "{0}.id",
+        "created_at": "{0}.created_at_us",
+        "updated_at": "{0}.updated_at_us",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """One engine's words.
+
+    Attributes:
+        tags: the tags of image ``i``, as the text of a JSON array.
+        properties: its properties, as the text of a JSON object.
+        locations: its locations, as the text of an array of arrays.
+        sort_keys: what lists are ordered by, in words that an index has.
+        then: a join that reads the table on its left first.
+        ranges_rows: a comparison of rows is one range of an index.
+    """
+
+    tags: str
+    properties: str
+    locations: str
+    sort_keys: Mapping[str, str] = field(default_factory=lambda: SORT_KEYS)
+    then: str = "CROSS JOIN"
+    ranges_rows: bool = True
+
+
+#: Those of SQLite.
+STANDARD = Words(
+    tags="""(SELECT json_group_array(t.tag) FROM image_tags t
+   WHERE t.image_id = i.id)""",
+    properties="""(SELECT json_group_object(
+     p.name, CASE WHEN p.typed THEN json(p.value) ELSE p.value END)
+   FROM image_properties p WHERE p.image_id = i.id)""",
+    locations="""(SELECT json_group_array(
+     json_array(l.id, l.url, json(l.metadata), l.store))
+   FROM (SELECT * FROM image_locations WHERE image_id = i.id ORDER BY id) l)""",
+)

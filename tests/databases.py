@@ -1,0 +1,232 @@
+"""The database of each registry under test: SQLite, or a real server's.
+
+``IMAGEREG_TEST_DATABASE`` is ``sqlite`` (the default), ``postgresql`` or ``mariadb``.
+A database is known by the file that it would have on SQLite, so whoever is given the
+same path has the same database.  On a server it is made when somebody first asks for
+it, and emptied for the next one when the module of tests is over.
+"""
+
+import contextlib
+import itertools
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagereg.db.engine import Engine
+from imagereg.db.schema import prepare
+from tests.ports import free_port
+
+#: The engine that this run is about.
+NAME = os.environ.get("IMAGEREG_TEST_DATABASE", "sqlite")
+
+HELPERS = Path(__file__).parent / "services"
+
+#: Why a test is about SQLite alone -> what it reads that no other engine has.
+sqlite_only = pytest.mark.skipif(NAME != "sqlite", reason="it is about files of SQLite")
+
+_TEMPLATE = "imagereg_template"
+
+#: Tables that say how the others are made, and whose turn it is to write.
+_KEPT = {"schema_versions", "write_turn"}
+
+
+def connection(path: Path | str) -> str:
+    """Return the URL of the database that has this path on SQLite."""
+    if NAME == "sqlite":
+        return f"sqlite:///{path}"
+    return service(NAME).database(str(Path(path).resolve()))
+
+
+def of(where: Path) -> str:
+    """Return the URL of the database of a registry below ``where``."""
+    return connection(where / "state" / "registry.sqlite")
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """Yield a database for a moment."""
+    engine = Engine.connect(url, synchronous=False)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def rows(where: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Read the database of a registry behind its back."""
+    with opened(of(where)) as engine:
+        return engine.rows(sql, parameters)
+
+
+def execute(where: Path, sql: str, *parameters: object) -> None:
+    """Change the database of a registry behind its back."""
+    with opened(of(where)) as engine, engine.transaction():
+        engine.execute(sql, parameters)
+
+
+def everything(where: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row of every table that holds what a registry keeps."""
+    with opened(of(where)) as engine:
+        # How often somebody wrote is no content.
+        tables = {*engine.peewee.get_tables()} - {"write_turn"}
+        return {
+            name: sorted(engine.rows(f"SELECT * FROM {name}"), key=repr)
+            for name in sorted(tables)
+        }
+
+
+class Service:
+    """A database server of this run's own.
+
+    Attributes:
+        where: the folder of the server.
+        port: where it listens.
+        kept: keys of databases that stay until the end.
+    """
+
+    def __init__(self, kind: str, *, durable: bool = False) -> None:
+        self.kind = kind
+        self.where = Path(tempfile.mkdtemp(prefix=f"imagereg-{kind}-"))
+        self.port = free_port()
+        self._durable = durable
+        self._made: dict[str, str] = {}
+        self._free: list[str] = []
+        self._numbers = itertools.count()
+        self.kept: frozenset[str] = frozenset()
+        self.url = ""
+        self.start()
+        self._template()
+
+    def start(self) -> None:
+        """Run the server, or run it again with the data that it has."""
+        program = {"postgresql": "postgres-up", "mariadb": "mariadb-up"}[self.kind]
+        more = ["--durable"] if self._durable else []
+        up = subprocess.run(
+            [HELPERS / program, self.where, str(self.port), "--install", *more],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+        lines = filter(None, up.stdout.splitlines())
+        told = dict(shlex.split(line)[0].split("=", 1) for line in lines)
+        self.url = told["DATABASE_URL"]
+
+    def stop(self, *, wipe: bool = False) -> None:
+        """End the server, as an operator would."""
+        more = ["--wipe"] if wipe else []
+        subprocess.run([HELPERS / "down", self.where, *more], check=True, timeout=60)
+
+    def database(self, key: str) -> str:
+        """Return the URL of the database for ``key``, with its tables."""
+        if key not in self._made:
+            if self._free:
+                name = self._free.pop()
+                self._clean(name)
+            else:
+                name = f"imagereg_{next(self._numbers)}"
+                self._create(name)
+            self._made[key] = name
+        return self.url_of(self._made[key])
+
+    def url_of(self, name: str) -> str:
+        """Return the URL of a database of this server."""
+        return f"{self.url.rpartition('/')[0]}/{name}"
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The keys of all databases that are there."""
+        return frozenset(self._made)
+
+    def give_back(self, keys: frozenset[str]) -> None:
+        """Let databases be emptied and used again, which is quicker than to drop."""
+        self._free += [self._made.pop(key) for key in keys]
+
+    def empty(self, name: str) -> str:
+        """Return the URL of a fresh database without tables."""
+        self._run(f"CREATE DATABASE {name}")
+        return self.url_of(name)
+
+    def _template(self) -> None:
+        self._run(f"CREATE DATABASE {_TEMPLATE}")
+        with opened(self.url_of(_TEMPLATE)) as engine:
+            prepare(engine)
+        self._statements: list[str] = []
+        if self.kind == "mariadb":
+            with opened(self.url_of(_TEMPLATE)) as engine:
+                self._statements = list(_dump(engine))
+
+    def _create(self, name: str) -> None:
+        if self.kind == "postgresql":
+            self._run(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+            return
+        self._run(f"CREATE DATABASE {name}")
+        with opened(self.url_of(name)) as engine, engine.schema_turn():
+            for statement in self._statements:
+                engine.execute(statement)
+
+    def _clean(self, name: str) -> None:
+        with opened(self.url_of(name)) as engine, engine.transaction():
+            for table in {*engine.peewee.get_tables()} - _KEPT:
+                engine.execute(f"DELETE FROM {table}")
+
+    def _run(self, sql: str) -> None:
+        with opened(self.url) as engine:
+            engine.rows("SELECT 1")
+            engine.dialect.open()
+            engine.execute(sql)
+
+
+def _dump(engine: Engine) -> Iterator[str]:
+    """Yield what makes the same tables in a database of MariaDB, at once."""
+    tables = engine.peewee.get_tables()
+    for name in tables:
+        yield str(engine.rows(f"SHOW CREATE TABLE {name}")[0][1]).replace(
+            "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1
+        )
+    for (trigger,) in engine.rows(
+        "SELECT trigger_name FROM information_schema.triggers"
+        " WHERE trigger_schema = DATABASE() ORDER BY action_order"
+    ):
+        text = str(engine.rows(f"SHOW CREATE TRIGGER {trigger}")[0][2])
+        # Without the account that it was made by.
+        yield "CREATE TRIGGER" + text.partition(" TRIGGER")[2]
+    for row in engine.rows("SELECT version, applied_at_us FROM schema_versions"):
+        yield f"INSERT INTO schema_versions VALUES {row!r}"
+
+
+_RUNNING: list[Service] = []
+
+
+@cache
+def service(kind: str) -> Service:
+    """Return the server of this process, which runs until its tests are over."""
+    running = Service(kind)
+    _RUNNING.append(running)
+    return running
+
+
+def stop_all() -> None:
+    """End every server and remove its data."""
+    while _RUNNING:
+        _RUNNING.pop().stop(wipe=True)
+
+
+def keep(where: Path) -> None:
+    """Keep the database of a registry until all tests are over."""
+    if NAME != "sqlite":
+        of(where)
+        service(NAME).kept |= service(NAME).made
+
+
+def give_back_all() -> None:
+    """Let all databases be used again, but those that are kept."""
+    for running in _RUNNING:
+        running.give_back(running.made - running.kept)
