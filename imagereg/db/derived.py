@@ -45,17 +45,17 @@ PREFIXES = {
 }
 
 
-def indexes(sort_keys: Mapping[str, str]) -> Iterator[str]:
+def indexes(sort_keys: Mapping[str, str], expressed: str = "{}") -> Iterator[str]:
     """Yield the statements that make the indexes of lists, by SQL of the sort keys.
 
-    An expression stands in brackets of its own, as some engines want it.
+    ``expressed`` is how an expression stands among columns.
     """
     for table, prefixes in PREFIXES.items():
         for prefix in prefixes:
             for key, expression in sort_keys.items():
                 bare = expression.format(table).replace(f"{table}.", "")
                 if "(" in bare:
-                    bare = f"({bare})"
+                    bare = expressed.format(bare)
                 tail = {"created_at": ", id", "id": ""}.get(key, ", created_at_us, id")
                 yield (
                     f"CREATE INDEX {table}_{prefix[0]}_{key} ON {table} "

@@ -257,7 +257,7 @@ class Engine:
         schema = SchemaManager(table, self.peewee)
         sql, parameters = schema._create_table(safe=True).query()  # type: ignore[attr-defined] # noqa: SLF001 - Peewee shows a statement nowhere else
         self.dialect.ask(self.dialect.table(sql), *parameters)
-        schema.create_indexes(safe=True)  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+        schema.create_indexes(safe=True)
 
     def close(self) -> None:
         """Close this thread's connection, and all that nobody uses."""

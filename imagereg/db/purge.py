@@ -94,7 +94,8 @@ class Purge:
 
     def _bury(self) -> None:
         """Leave of images that are marked as deleted their tombstones alone."""
-        sql = f"{select(self.engine.dialect.words)} FROM images AS i WHERE i.status = 'deleted'"
+        whole = select(self.engine.dialect.words)
+        sql = f"{whole} FROM images AS i WHERE i.status = 'deleted'"
         sql += " AND NOT EXISTS (SELECT 1 FROM image_tombstones t WHERE t.id = i.id)"
         while self.left:
             with self.engine.transaction():

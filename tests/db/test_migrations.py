@@ -14,7 +14,7 @@ import pytest
 from imagereg.db.engine import Engine
 from imagereg.db.live import Part, PartKind, parts
 from imagereg.db.schema import latest, missing, prepare, upgrade, version
-from imagereg.db.steps import FIRST, STEPS, Change, Step, index
+from imagereg.db.steps import FIRST, STEPS, Change, Step, index_of_text
 from imagereg.errors import ConfigurationError
 from tests.db.released import VERSIONS, answers, restore, restored
 from tests.registry import CACHE, SEVERAL_STORES, LocalRegistry, merged
@@ -188,7 +188,7 @@ SAMPLE = (
                 ),
                 Part(PartKind.TABLE, "notes", "notes"),
             ),
-            index("notes", "notes_text", "text"),
+            index_of_text("notes", "notes_text", "text"),
             Change(
                 lambda engine: engine.execute(
                     "INSERT INTO notes SELECT id, name FROM images i"
@@ -200,7 +200,7 @@ SAMPLE = (
     Step(
         "tags by name alone",
         (
-            index("image_tags", "image_tags_alone", "tag"),
+            index_of_text("image_tags", "image_tags_alone", "tag"),
             Change(
                 lambda engine: engine.execute(
                     "CREATE TRIGGER notes_gone AFTER DELETE ON images BEGIN"

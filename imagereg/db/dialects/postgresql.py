@@ -146,7 +146,7 @@ class PostgreSQL(Dialect):
 
     def additions(self) -> Iterator[str]:
         """Yield the indexes and triggers of lists."""
-        yield from indexes(self.words.sort_keys)
+        yield from indexes(self.words.sort_keys, expressed="({})")
         yield from _triggers()
 
     def index_of_text(self, table: str, name: str, column: str) -> str:
