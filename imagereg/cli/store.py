@@ -19,6 +19,7 @@ from imagereg.db.deletions import DeletionRepository
 from imagereg.db.inventory import Inventory
 from imagereg.db.staged import StagedRepository
 from imagereg.db.uploads import UploadRepository
+from imagereg.doctor.abandoned import AbandonedUploads
 from imagereg.doctor.cached import CachedCopies
 from imagereg.doctor.collection import HOUR_S, Collection, Wanted
 from imagereg.doctor.findings import MEANINGS, Finding, Kind
@@ -100,7 +101,8 @@ def verify(
 
     --sample takes those that were not verified for longest.  The only copy of an
     image is never removed, however bad.  Without --store and --sample the image
-    cache of this node is read as well.
+    cache of this node is read as well, and images are found whose clients never sent
+    all parts; --fix puts those back to `queued`.
     """
     parts = _Parts.open(config_files, config_dirs, store_id)
     if status:
@@ -126,6 +128,8 @@ def verify(
             for copy in parts.cached.verify(pace, fix=fix):
                 counted["objects"] += 1
                 findings += [copy] if copy is not None else []
+    if store_id is None and sample is None:
+        findings += parts.abandoned.collect(fix=fix)
     said = f"{counted['objects']} objects read, {counted['bytes']} bytes"
     _report(findings, said, counted, as_json=as_json)
 
@@ -175,6 +179,8 @@ def gc(
     findings = list(collection.run(Wanted(store_id, fix, foreign, settled_s)))
     if parts.cached is not None:
         findings += parts.cached.collect(fix=fix)
+    if store_id is None:
+        findings += parts.abandoned.collect(fix=fix)
     said = f"{len(parts.stores)} stores looked at" if store_id is None else ""
     _report(findings, said, {}, as_json=as_json)
 
@@ -193,6 +199,7 @@ class _Parts:
     stores: StoreCatalog
     removal: Removal
     recovery: Recovery
+    abandoned: AbandonedUploads
     cached: CachedCopies | None
 
     @classmethod
@@ -214,8 +221,16 @@ class _Parts:
         if directory is not None:
             read = Sources(stores).read
             cached = CachedCopies(open_cache(settings, directory, engine, read))
+        limit_h = settings.imagereg.staging_time_to_live
         return cls(
-            Inventory(engine), deletions, uploads, stores, removal, recovery, cached
+            Inventory(engine),
+            deletions,
+            uploads,
+            stores,
+            removal,
+            recovery,
+            AbandonedUploads(staged, limit_h),
+            cached,
         )
 
 

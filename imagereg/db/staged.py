@@ -13,7 +13,7 @@ from imagereg.db.engine import Engine, Row
 from imagereg.db.locks import check_unlocked
 from imagereg.db.models import ImageRow, StagedPartRow
 from imagereg.db.places import condemn
-from imagereg.db.staged_parts import NewPart, PartUnderWay, StagedPart
+from imagereg.db.staged_parts import NewPart, PartUnderWay, StagedPart, Unfinished
 from imagereg.errors import Gone, PartConflict, TooLarge
 from imagereg.model import Location, Status, now_us
 
@@ -39,6 +39,16 @@ _FORGOTTEN = (
     " AND i.status IN ('uploading', 'importing'))"
     " AND NOT EXISTS (SELECT 1 FROM jobs j JOIN tasks t ON t.id = j.task_id"
     " WHERE t.image_id = p.image_id)"
+)
+
+#: A client says so now and then that it still sends; with all bytes an image has a
+#: size, and waits for its import as long as it likes.
+_ABANDONED = (
+    "SELECT i.id, SUM(CASE WHEN p.worker IS NULL THEN p.size ELSE 0 END),"
+    " MAX(p.beat_at_us) FROM images i JOIN staged_parts p ON p.image_id = i.id"
+    " WHERE i.status = 'uploading' AND i.size IS NULL AND NOT EXISTS"
+    " (SELECT 1 FROM jobs j JOIN tasks t ON t.id = j.task_id WHERE t.image_id = i.id)"
+    " GROUP BY i.id HAVING MAX(p.beat_at_us) < ? ORDER BY i.id"
 )
 
 #: Something to do inside a transaction; raising undoes it.
@@ -262,6 +272,26 @@ class StagedRepository:
     def forgotten(self) -> Sequence[str]:
         """Return images whose parts wait for no import, and are in none."""
         return [str(image_id) for (image_id,) in self._engine.rows(_FORGOTTEN)]
+
+    def abandoned(self, before_us: int) -> Sequence[Unfinished]:
+        """Return unfinished images whose client was not heard of since a time."""
+        return [
+            Unfinished(str(image_id), int(str(size)), int(str(since)))
+            for image_id, size, since in self._engine.rows(_ABANDONED, (before_us,))
+        ]
+
+    def give_up(self, image_id: str, before_us: int) -> tuple[Location, ...] | None:
+        """Return an abandoned image to ``queued``; its bytes are condemned.
+
+        Returns them, or None with nothing changed if its client came back.
+        """
+        with self._engine.transaction():
+            if image_id not in {each.image_id for each in self.abandoned(before_us)}:
+                return None
+            ImageRow.update(
+                status=Status.QUEUED.value, size=None, updated_at_us=now_us()
+            ).where(ImageRow.id == image_id).execute(self._engine.peewee)
+            return release(self._engine, image_id, NO_IMAGE)
 
     def _same(self, image_id: str, start: int, size: int | None) -> StagedPart | None:
         parts = self._read(

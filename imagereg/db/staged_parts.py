@@ -30,6 +30,20 @@ class StagedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An image of which parts are there, and not all.
+
+    Attributes:
+        size: bytes that are there.
+        since_us: when its client was last heard of.
+    """
+
+    image_id: str
+    size: int
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class NewPart:
     """A range that is about to come in.
 

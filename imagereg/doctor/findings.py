@@ -17,6 +17,7 @@ class Kind(StrEnum):
     STUCK = "stuck image"
     LOST_TASK = "lost task"
     STAGED = "staged data"
+    ABANDONED = "abandoned upload"
     CACHED = "cached data"
     MISSING = "missing"
     SIZE = "wrong size"
@@ -34,6 +35,7 @@ MEANINGS = {
     Kind.STUCK: "an image in a passing status that nobody works on",
     Kind.LOST_TASK: "a task that never ended and that no queue knows",
     Kind.STAGED: "staged data that no image waits for",
+    Kind.ABANDONED: "parts of an image whose client never sent the rest",
     Kind.CACHED: "files of this node's cache that failed or that no image needs",
     Kind.MISSING: "a location without an object",
     Kind.SIZE: "an object of another size than the image",

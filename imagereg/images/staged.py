@@ -208,6 +208,16 @@ class StagedData:
         for location in self.rows.discard(image_id):
             self.removal.remove(NO_IMAGE, location)
 
+    def give_up(self, image_id: str, before_us: int) -> bool:
+        """Return an image to ``queued`` whose client was not heard of since a time.
+
+        Its bytes go.  Returns False, with nothing changed, if the client came back.
+        """
+        places = self.rows.give_up(image_id, before_us)
+        for place in places or ():
+            self.removal.remove(NO_IMAGE, place)
+        return places is not None
+
     def clear(self, part: PartUnderWay) -> None:
         """Remove what a part left whose process is no more.
 

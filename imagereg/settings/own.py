@@ -91,6 +91,13 @@ class Own(Table):
         " a directory of this node; name one that all nodes reach.",
         example="cheap",
     )
+    staging_time_to_live: int = option(
+        integer(0),
+        168,
+        "How long a client that sends an image in parts may be silent before"
+        " `imagereg store` counts its upload as abandoned; 0 is for ever.",
+        unit="hours",
+    )
     cache_file_stores: bool = option(
         BOOL,
         True,

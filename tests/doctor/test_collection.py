@@ -331,6 +331,7 @@ def test_looking_changes_nothing(registry: LocalRegistry, doctor: Doctor) -> Non
     found = doctor.gc()
 
     assert {each.kind for each in found} == set(Kind) - {
+        Kind.ABANDONED,
         Kind.CACHED,
         Kind.HASH,
         Kind.UNREADABLE,

@@ -240,6 +240,7 @@ HONOURED: list[tuple[str, str, object, str, object]] = [
     ("imagereg", "x_accel_redirect", (), "/d:/b/", ((Path("/d"), "/b/"),)),
     ("imagereg", "limits_file", None, "/l", Path("/l")),
     ("imagereg", "upload_fsync", True, "false", False),
+    ("imagereg", "staging_time_to_live", 168, "0", 0),
     ("imagereg", "auto_upgrade", True, "false", False),
     ("imagereg", "verify_rate", 0, "5", 5),
     ("imagereg", "verify_interval", 30, "7", 7),
