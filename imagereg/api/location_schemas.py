@@ -43,7 +43,7 @@ class ExactText(fields.Field[Any]):
         return value
 
 
-class _Validation(Schema):
+class PatchedDigest(Schema):
     """``validation_data`` of a PATCH."""
 
     class Meta:
@@ -56,8 +56,8 @@ class _Validation(Schema):
     os_hash_value = ExactText(required=True, validate=validate.Length(max=128))
 
 
-class _Location(Schema):
-    """One item of ``locations``; other keys are ignored."""
+class PatchedLocation(Schema):
+    """One item of ``locations`` of a PATCH; other keys are ignored."""
 
     class Meta:
         """Other keys do no harm."""
@@ -66,9 +66,11 @@ class _Location(Schema):
 
     url = ExactText(required=True, validate=validate.Length(max=URL_LENGTH))
     metadata = fields.Raw(
-        required=True, validate=lambda value: _check(isinstance(value, dict))
+        required=True,
+        validate=lambda value: _check(isinstance(value, dict)),
+        metadata={"type": "object"},
     )
-    validation_data = fields.Nested(_Validation)
+    validation_data = fields.Nested(PatchedDigest)
 
 
 def load_location(value: object) -> NewLocation:
@@ -77,7 +79,7 @@ def load_location(value: object) -> NewLocation:
     Raises:
         Invalid: it breaks the schema.
     """
-    loaded = _load(_Location(), value)
+    loaded = _load(PatchedLocation(), value)
     given = loaded.get("validation_data")
     digest = None
     if given is not None:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import Schema
 
 from imagereg.api import operations
-from imagereg.api.location_schemas import ExactText, ExpectedDigest, PostedLocation
+from imagereg.api.location_schemas import (
+    ExactText,
+    ExpectedDigest,
+    PatchedDigest,
+    PatchedLocation,
+    PostedLocation,
+)
 from imagereg.api.operations import JSON, Document
 from imagereg.api.schemas import (
     LARGEST,
@@ -94,8 +100,21 @@ class Description:
         fields = schemas["NewImage"]["properties"]
         # Python's anchors mean nothing in the dialect of JSON Schema.
         fields["id"]["pattern"] = f"^{UUID.pattern}$"
-        schemas["Patch"] = operations.patch(name for name in fields if name != "id")
+        base = [name for name in fields if name != "id"]
+        declared = self._declared()
+        fields.update(declared)
+        if "required" in self._documents["image"]:
+            schemas["NewImage"]["required"] = self._documents["image"]["required"]
+        schemas["Patch"] = operations.patch(base, declared)
         return described
+
+    def _declared(self) -> Mapping[str, Document]:
+        """Return the schemas of the properties that the operator declared."""
+        return {
+            name: {key: value for key, value in schema.items() if key != "is_base"}
+            for name, schema in self._documents["image"]["properties"].items()
+            if schema.get("is_base") is False
+        }
 
     def _checked(self) -> Mapping[str, Schema]:
         """Return the schemas that check bodies, by name."""
@@ -105,6 +124,8 @@ class Description:
             "Membership": MembershipBody(),
             "ExpectedDigest": ExpectedDigest(),
             "NewLocation": PostedLocation(),
+            "PatchedDigest": PatchedDigest(),
+            "PatchedLocation": PatchedLocation(),
         }
 
     def _plain(self) -> list[tuple[str, Document]]:

@@ -6,7 +6,7 @@ an answer have; by the name of the operation, which is that of its view.
 Source: contract api-images 1.6, 3, 10, 15, 16 and 24, api-metadefs 2 and 3.3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from imagereg.api import list_query, task_query
@@ -251,22 +251,38 @@ _NAME = "([^/~]|~0|~1)+"
 #: What a client may call a property of its own, as a pointer.
 _POINTER = _pattern(f"^/{_NAME}$")
 
+#: One of the locations, or the end of them.
+_PLACE = _pattern("^/locations/(-|[0-9]+)$")
 
-def patch_operation(path: Document, value: Document) -> Document:
+
+def _pointer(name: str) -> str:
+    """Return the pointer to a property of any name."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def patch_operation(
+    path: Document, value: Document, *, ops: Sequence[str] = ("add", "replace")
+) -> Document:
     """Return the schema of an operation of the newer dialect that writes a value."""
     return {
         "type": "object",
         "required": ["op", "path", "value"],
         "properties": {
-            "op": {"enum": ["add", "replace"]},
+            "op": {"enum": [*ops]},
             "path": path,
             "value": value,
         },
     }
 
 
-def patch(fields: Iterable[str]) -> Document:
-    """Return the schema of a PATCH of the fields of `NewImage`, and of properties."""
+def patch(fields: Iterable[str], declared: Mapping[str, Document]) -> Document:
+    """Return the schema of a PATCH of fields of `NewImage`, properties and locations.
+
+    Args:
+        fields: those of every image.
+        declared: schemas of the properties that have one of their own.
+    """
+    location = {"$ref": "#/components/schemas/PatchedLocation"}
     return {
         "type": "array",
         "items": {
@@ -278,12 +294,25 @@ def patch(fields: Iterable[str]) -> Document:
                     )
                     for name in fields
                 ),
+                *(
+                    patch_operation({"const": _pointer(name)}, schema)
+                    for name, schema in declared.items()
+                ),
                 patch_operation(_POINTER, {"type": "string", "pattern": STORABLE}),
-                {
-                    "type": "object",
-                    "required": ["op", "path"],
-                    "properties": {"op": {"const": "remove"}, "path": _POINTER},
-                },
+                patch_operation(
+                    {"const": "/locations"},
+                    {"type": "array", "items": location},
+                    ops=("replace",),
+                ),
+                patch_operation(_PLACE, location, ops=("add",)),
+                *(
+                    {
+                        "type": "object",
+                        "required": ["op", "path"],
+                        "properties": {"op": {"const": "remove"}, "path": path},
+                    }
+                    for path in (_POINTER, _PLACE)
+                ),
             ]
         },
     }

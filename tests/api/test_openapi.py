@@ -16,6 +16,7 @@ from imagereg.api import operations
 from imagereg.api.dispatch import Route
 from imagereg.api.openapi import has_body, operation_name, rebased, statuses
 from imagereg.api.routes import ROUTES
+from imagereg.images.fields import WRITABLE
 from tests.api.personas import BUILT_IN, ORIGIN, key, requests_to
 from tests.registry import LocalRegistry
 from tests.wire import Document
@@ -168,6 +169,74 @@ def test_a_patch_takes_what_a_field_takes(
 
     name = values[field]["$ref"].rpartition("/")[2]
     assert schemas["NewImage"]["properties"][name]["type"] == kind
+
+
+def test_every_field_that_clients_may_set_is_described(described: Document) -> None:
+    schemas = described["components"]["schemas"]
+    kinds = [each["properties"] for each in schemas["Patch"]["items"]["anyOf"]]
+    paths = {each["path"].get("const") for each in kinds}
+
+    assert schemas["NewImage"]["properties"].keys() == WRITABLE | {"id"}
+    assert paths == {f"/{name}" for name in WRITABLE} | {"/locations", None}
+
+
+def test_locations_are_described_as_they_are_patched(described: Document) -> None:
+    schemas = described["components"]["schemas"]
+    kinds = [each["properties"] for each in schemas["Patch"]["items"]["anyOf"]]
+    item = {"$ref": "#/components/schemas/PatchedLocation"}
+    written = {
+        op: (each["path"], each["value"])
+        for each in kinds
+        if item in (each.get("value"), each.get("value", {}).get("items"))
+        for op in each["op"]["enum"]
+    }
+    removed = [each["path"] for each in kinds if each["op"] == {"const": "remove"}]
+
+    place = written["add"][0]
+    assert written.keys() == {"add", "replace"}
+    assert written["replace"] == (
+        {"const": "/locations"},
+        {"type": "array", "items": item},
+    )
+    assert place in removed
+    assert [
+        bool(re.search(place["pattern"], path))
+        for path in ("/locations/-", "/locations/12", "/locations", "/locations/x")
+    ] == [True, True, False, False]
+    location = schemas["PatchedLocation"]
+    assert location["required"] == ["metadata", "url"]
+    assert location["properties"]["metadata"] == {"type": "object"}
+    assert location["properties"]["url"] == {"type": "string", "maxLength": 255}
+    assert schemas["PatchedDigest"]["properties"].keys() == {
+        *("checksum", "os_hash_algo", "os_hash_value")
+    }
+
+
+def test_what_the_operator_declares_is_described(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    number = {"type": "integer", "minimum": 1}
+    declared = {"properties": {"a/b~c": number}, "required": ["a/b~c"]}
+    made = LocalRegistry(
+        tmp_path_factory.mktemp("declared"),
+        files={"schema-image.json": json.dumps(declared)},
+    )
+
+    document = made.client({}).get("/openapi.json").json()
+    body = {"op": "replace", "path": "/a~1b~0c", "value": 0}
+    image = made.admin.create(**{"a/b~c": 2})
+    refused = made.admin.patch(str(image["id"]), body)
+    made.close()
+
+    schemas = document["components"]["schemas"]
+    values = {
+        each["properties"]["path"].get("const"): each["properties"].get("value")
+        for each in schemas["Patch"]["items"]["anyOf"]
+    }
+    assert schemas["NewImage"]["properties"]["a/b~c"] == number
+    assert schemas["NewImage"]["required"] == ["a/b~c"]
+    assert values["/a~1b~0c"] == number
+    assert refused.status == 400
 
 
 def test_the_formats_are_those_of_the_settings(
