@@ -52,7 +52,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
 
 PURE = (
     *("policy/", "protection/", "access.py", "approved.py", "ownership.py"),
-    *("property_rights.py", "targets.py", "model.py", "errors.py"),
+    *("states.py", "property_rights.py", "targets.py", "model.py", "errors.py"),
 )
 
 

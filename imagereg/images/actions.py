@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from imagereg.access import Grant
 from imagereg.db.images import ImageRepository
-from imagereg.errors import StatusForbids
 from imagereg.model import Status
+from imagereg.policy.actions import Action
+from imagereg.states import check
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Actions:
         Raises:
             StatusForbids: the image is neither.
         """
-        self._move(grant, Status.ACTIVE, Status.DEACTIVATED)
+        self._move(grant, Action.DEACTIVATE, Status.ACTIVE, Status.DEACTIVATED)
 
     def reactivate(self, grant: Grant) -> None:
         """Make a ``deactivated`` image ``active``; again changes nothing.
@@ -28,12 +29,12 @@ class Actions:
         Raises:
             StatusForbids: the image is neither.
         """
-        self._move(grant, Status.DEACTIVATED, Status.ACTIVE)
+        self._move(grant, Action.REACTIVATE, Status.DEACTIVATED, Status.ACTIVE)
 
-    def _move(self, grant: Grant, before: Status, after: Status) -> None:
+    def _move(
+        self, grant: Grant, action: Action, before: Status, after: Status
+    ) -> None:
         if self.images.move(grant.image.id, before, after):
             return
         image, _ = self.images.get(grant.image.id, grant.caller.project_id)
-        if image.status != after:
-            message = f"an image that is {image.status} cannot become {after}"
-            raise StatusForbids(message)
+        check(grant.caller, action, image)

@@ -9,9 +9,11 @@ from functools import partial
 from typing import Protocol
 
 from imagereg.access import Grant
-from imagereg.errors import Forbidden, Invalid
+from imagereg.errors import Invalid
 from imagereg.images.sources import Choose, Sources, Wanted
 from imagereg.model import Image, Status
+from imagereg.policy.actions import Action
+from imagereg.states import check
 from imagereg.stores.driver import BlobReader, HasPath
 from imagereg.stores.relay import relay
 
@@ -115,8 +117,7 @@ class Downloads:
         Raises:
             Forbidden: the image is deactivated and the caller no administrator.
         """
-        if grant.image.status == Status.DEACTIVATED and not grant.caller.is_admin:
-            raise Forbidden("the requested image has been deactivated")
+        check(grant.caller, Action.DOWNLOAD_IMAGE, grant.image)
 
     def _check_known(self, stores: Sequence[str]) -> None:
         """Refuse wishes for stores that are not there.

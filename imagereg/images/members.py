@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from imagereg.access import Grant
 from imagereg.db.members import MemberRepository
-from imagereg.errors import Forbidden, MemberNotFound
 from imagereg.images.limits import Limits
-from imagereg.model import Image, Member, MemberStatus, Visibility
+from imagereg.model import Member, MemberStatus
 from imagereg.policy.actions import Action
+from imagereg.states import check
 from imagereg.targets import is_owner
 
 
@@ -25,7 +25,7 @@ class Members:
         Raises:
             Forbidden: the image is not shared.
         """
-        _check_shared(grant.image)
+        check(grant.caller, Action.GET_MEMBERS, grant.image)
         if not grant.allows(Action.GET_MEMBER):
             return ()
         found = self.members.list(grant.image.id)
@@ -40,8 +40,7 @@ class Members:
             MemberNotFound: it is none, not the caller's to see, or nothing is shared.
         """
         grant.check_member(member_id)
-        if grant.image.visibility != Visibility.SHARED:
-            raise MemberNotFound(grant.image.id, member_id)
+        check(grant.caller, Action.GET_MEMBER, grant.image, member_id)
         return self.members.get(grant.image.id, member_id)
 
     def add(self, grant: Grant, member_id: str) -> Member:
@@ -52,7 +51,7 @@ class Members:
             Duplicate: the project is a member already.
             TooLarge: the image has as many members as it may.
         """
-        _check_shared(grant.image)
+        check(grant.caller, Action.ADD_MEMBER, grant.image)
         return self.members.add(grant.image.id, member_id, self.limits.members)
 
     def set_status(self, grant: Grant, member_id: str, status: MemberStatus) -> Member:
@@ -62,7 +61,7 @@ class Members:
             Forbidden: the image is not shared, or the entry is another project's.
             MemberNotFound: the project is no member.
         """
-        _check_shared(grant.image)
+        check(grant.caller, Action.MODIFY_MEMBER, grant.image)
         grant.check_own_membership(member_id)
         return self.members.set_status(grant.image.id, member_id, status)
 
@@ -73,10 +72,5 @@ class Members:
             Forbidden: the image is not shared.
             MemberNotFound: the project is no member.
         """
-        _check_shared(grant.image)
+        check(grant.caller, Action.DELETE_MEMBER, grant.image)
         self.members.remove(grant.image.id, member_id)
-
-
-def _check_shared(image: Image) -> None:
-    if image.visibility != Visibility.SHARED:
-        raise Forbidden("only shared images have members")

@@ -12,13 +12,15 @@ from uuid import uuid4
 from imagereg.access import Grant
 from imagereg.approved import ApprovedChanges, ImageView
 from imagereg.db.images import ImageRepository
-from imagereg.errors import ImageProtected, StaleImage
+from imagereg.errors import StaleImage
 from imagereg.images.limits import Limits
 from imagereg.images.locations import Locations
 from imagereg.images.patch import PatchOperation, apply
 from imagereg.images.quotas import Quotas
 from imagereg.images.removal import Removal
 from imagereg.model import Image, Location, Visibility, now_us
+from imagereg.policy.actions import Action
+from imagereg.states import check
 from imagereg.targets import StoredImage
 
 log = logging.getLogger(__name__)
@@ -118,9 +120,7 @@ class Metadata:
             ImageNotFound: somebody else deleted it.
         """
         image = grant.image
-        if image.protected:
-            message = f"image {image.id} is protected and cannot be deleted"
-            raise ImageProtected(message)
+        check(grant.caller, Action.DELETE_IMAGE, image)
         locations = self.images.delete(image.id)
         log.info("deleted image %s", image.id)
         for location in locations:

@@ -10,19 +10,15 @@ from typing import Protocol, cast
 
 from imagereg.access import Gate
 from imagereg.errors import (
-    Forbidden,
-    ImageProtected,
     ImageRegError,
     NotFound,
     ReadOnlyCaller,
-    StatusForbids,
 )
 from imagereg.model import (
     Caller,
     Image,
     MemberStatus,
     Operation,
-    Status,
     Visibility,
 )
 from imagereg.policy.actions import Action
@@ -30,6 +26,7 @@ from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.rules import Decision, RuleSet
 from imagereg.protection.guard import PropertyGuard, Reason
 from imagereg.protection.rules import Protections
+from imagereg.states import refusal
 from imagereg.targets import ImageFields, NoTarget, ProposedImage, StoredImage, Target
 
 #: What requests about members ask, in their order.  Source: contract api-images 3.
@@ -190,9 +187,13 @@ class Rehearsal:
             if refused is not None:
                 return refused
         if question.actions:
-            fault = _find_state_fault(caller, question.actions[-1], target)
+            action = question.actions[-1]
+            fault = None
+            if isinstance(target, StoredImage):
+                member = caller.project_id or ""
+                fault = refusal(caller, action, target.image, member)
             if fault is not None:
-                return self._verdict(caller, question.actions[-1], target, *fault)
+                return self._verdict(caller, action, target, Stage.STATE, fault)
         return self._ask_property(question, caller, target)
 
     def section(self, question: Question, operation: Operation) -> Reason:
@@ -271,26 +272,3 @@ def _is_hidden(caller: Caller, target: Target) -> bool:
     except NotFound:
         return True
     return False
-
-
-def _find_state_fault(
-    caller: Caller, action: str, target: Target
-) -> tuple[Stage, ImageRegError] | None:
-    """Return what use cases refuse by the image's state, rules and ownership aside.
-
-    Source: contract policy 6, rulings P-4; api-images 16 and 20.
-    """
-    if not isinstance(target, StoredImage):
-        return None
-    image = target.image
-    if action in MEMBER_ACTIONS and image.visibility != Visibility.SHARED:
-        return Stage.STATE, Forbidden("only shared images have members")
-    if action == Action.DELETE_IMAGE and image.protected:
-        return Stage.STATE, ImageProtected("the image is protected from deletion")
-    if (
-        action in (Action.DOWNLOAD_IMAGE, Action.DOWNLOAD_FROM_STORE)
-        and image.status == Status.DEACTIVATED
-        and not caller.is_admin
-    ):
-        return Stage.STATE, StatusForbids("the image is deactivated")
-    return None
