@@ -102,7 +102,7 @@ def test_administrators_read_what_is_out_of_use_and_delete_nothing_protected() -
 def test_a_rehearsal_is_refused_alike(
     action: Action, image: Image, kind: type[ImageRegError], told: str
 ) -> None:
-    open_rules = dict.fromkeys(Action, "")
+    open_rules = {str(each): "" for each in Action}
     rules = RuleSet.from_texts({**open_rules, "context_is_admin": "!"})
     subject = StoredSubject(image)
     question = Question(CALLER, actions_for(action), subject)
