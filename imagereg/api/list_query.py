@@ -19,11 +19,13 @@ Pairs = Sequence[tuple[str, str]]
 NUMBERS = ("size", "virtual_size", "min_ram", "min_disk")
 
 #: Filters that understand ``in:`` and ``eq:``.
-_CHOICES = ("name", "status", "id", "container_format", "disk_format")
+CHOICES = ("name", "status", "id", "container_format", "disk_format")
 
-_EXACT = ("checksum", "os_hash_algo", "os_hash_value", "owner")
+#: Filters on a text that is equal or is not.
+EXACT = ("checksum", "os_hash_algo", "os_hash_value", "owner")
 
-_TIMES = ("created_at", "updated_at")
+#: Filters on a time, with an operator.
+TIMES = ("created_at", "updated_at")
 
 _TIME_OPERATORS = {
     "gt": ">",
@@ -148,14 +150,14 @@ def _filter(filters: _Filters, name: str, value: str) -> None:
     if "\0" in name + value:
         filters.impossible = True
         return
-    special = _SPECIAL.get(name)
+    special = SPECIAL.get(name)
     if special is not None:
         special(filters, value)
-    elif name in _CHOICES:
+    elif name in CHOICES:
         filters.conditions.append(_choice(name, value))
-    elif name in _TIMES:
+    elif name in TIMES:
         filters.conditions.append(_time(name, value))
-    elif name in _EXACT:
+    elif name in EXACT:
         filters.conditions.append(Condition(name, "=", (value,)))
     elif name in NUMBERS:
         _number_filter(filters, name, value)
@@ -202,7 +204,8 @@ def _ignore(filters: _Filters, value: str) -> None:
     """Tags are collected apart, because each of them counts."""
 
 
-_SPECIAL: dict[str, Callable[[_Filters, str], None]] = {
+#: Filters that are more than a comparison of one column.
+SPECIAL: dict[str, Callable[[_Filters, str], None]] = {
     "visibility": _visibility,
     "member_status": _member_status,
     "os_hidden": _os_hidden,
