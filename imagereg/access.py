@@ -49,7 +49,7 @@ from imagereg.model import (
     now_us,
 )
 from imagereg.policy.actions import Action
-from imagereg.policy.enforcer import Enforcer
+from imagereg.policy.enforcer import Enforcer, Witness, nobody
 from imagereg.policy.explain import explain_denial
 from imagereg.property_rights import SERVER_PREFIX, PropertyRights, ReadableLater
 from imagereg.protection.guard import PropertyGuard, Verdicts
@@ -267,7 +267,10 @@ class Gate:
         guard: the property protections, likewise.
         shows_locations: an option reveals locations to whom the rule
             ``get_image_location`` admits (ruling P-10).
+        witness: told of each decision, for the audit record.
     """
+
+    witness: Witness = staticmethod(nobody)
 
     def __init__(
         self, policy: Enforcer, guard: PropertyGuard, *, shows_locations: bool = False
@@ -346,7 +349,7 @@ class Gate:
             action == shown_by
             or not self.allows(caller, shown_by, self.fields(caller, target))
         ):
-            raise target.missing()
+            raise target.missing() from refusal
         raise refusal
 
     def _refusal(
@@ -354,6 +357,7 @@ class Gate:
     ) -> ImageRegError | None:
         fields = self.fields(caller, target)
         decision = self.policy.decide(caller.credentials, action, fields)
+        self.witness(action, decision.rule, decision.allowed)
         if not decision.allowed:
             rules = self.policy.rules
             detail = explain_denial(rules, caller.credentials, action, fields)
@@ -396,3 +400,4 @@ class Gate:
                 PropertyGuard(self.guard.protections),
                 shows_locations=self.shows_locations,
             )
+            self._settled.witness = self.witness

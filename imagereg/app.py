@@ -1,9 +1,11 @@
 """The only place where the parts meet."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Flask
 
+from imagereg.api.audit import Audit
 from imagereg.api.cors import CrossOrigin
 from imagereg.api.dispatch import bind
 from imagereg.api.documents import DocumentOptions
@@ -20,9 +22,14 @@ from imagereg.cache.upkeep import Upkeep
 from imagereg.db.engine import Engine
 from imagereg.db.members import MemberRepository
 from imagereg.db.metadefs import NamespaceRepository
+from imagereg.db.outbox import EventRepository
 from imagereg.db.tasks import TaskRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.doctor.rounds import Rounds
+from imagereg.errors import ConfigurationError
+from imagereg.events.assembly import make_delivery
+from imagereg.events.delivery import Delivery
+from imagereg.events.journal import Journal
 from imagereg.ground import Ground, open_ground
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
@@ -57,6 +64,7 @@ class Registry:
         engine: the database; close it before the process forks.
         jobs: works off the queue, once it is started in each process.
         cache: keeps the image cache in order, likewise; None where there is none.
+        events: tells events, likewise; None where nobody is told.
     """
 
     app: Flask
@@ -66,6 +74,7 @@ class Registry:
     engine: Engine
     jobs: Runner
     cache: Upkeep | None = None
+    events: Delivery | None = None
 
 
 def create_app(settings: Settings) -> Registry:
@@ -85,7 +94,10 @@ def create_app(settings: Settings) -> Registry:
     upkeep = ground.cache.upkeep if ground.cache else None
     runner = make_runner(_parts(ground))
     scrubber, rounds = ground.scrubber, ground.rounds
-    return Registry(app, recovery, scrubber, rounds, ground.engine, runner, upkeep)
+    events = make_delivery(settings, ground.engine)
+    return Registry(
+        app, recovery, scrubber, rounds, ground.engine, runner, upkeep, events
+    )
 
 
 def _doors(application: WSGI, services: Services, settings: Settings) -> WSGI:
@@ -138,7 +150,9 @@ def _services(ground: Ground) -> Services:
             copies.forget if copies else lambda image_id: None,
         ),
         data=_data(ground),
-        downloads=Downloads(ground.sources, settings.multi_store, copies),
+        downloads=Downloads(
+            ground.sources, settings.multi_store, copies, _announce(ground)
+        ),
         front_end=FrontEnd(
             settings.imagereg.x_accel_redirect,
             Peers(settings.imagereg.trusted_proxies),
@@ -172,7 +186,25 @@ def _services(ground: Ground) -> Services:
         import_methods=base.enabled_import_methods,
         schemas=documents,
         description=Description(ROUTES, schema, documents),
+        audit=_audit(settings),
     )
+
+
+def _audit(settings: Settings) -> Audit | None:
+    own = settings.imagereg
+    if own.audit_log is None:
+        return None
+    try:
+        journal = Journal(own.audit_log, sync=own.audit_fsync)
+    except OSError as error:
+        raise ConfigurationError([f"[imagereg] audit_log: {error.strerror}"]) from error
+    return Audit(journal, reads=own.audit_reads)
+
+
+def _announce(ground: Ground) -> Callable[[str, int | None], None] | None:
+    """Return what tells of downloads, None where nobody wants to know."""
+    wanted = ground.settings.imagereg.event_downloads and ground.engine.events.sinks
+    return EventRepository(ground.engine).sent if wanted else None
 
 
 def _data(ground: Ground) -> ImageData:

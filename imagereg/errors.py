@@ -116,6 +116,10 @@ class NotOwner(Forbidden):
     """The rules allow it, but the image belongs to another project."""
 
 
+class NotVisible(Forbidden):
+    """Stored data hide the target from the caller, who is told that there is none."""
+
+
 class ReadOnlyCaller(Forbidden):
     """An anonymous caller tried to write."""
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from imagereg.access import Gate
+from imagereg.api import audit
 from imagereg.api.auth import Authenticator, NoAuth, TrustedHeaders
 from imagereg.api.declared import DeclaredProperties, load_declared
 from imagereg.api.peers import Peers
@@ -19,7 +20,7 @@ from imagereg.cache.directory import CacheDirectory
 from imagereg.cache.management import CacheManagement
 from imagereg.cache.opening import open_cache, open_directory
 from imagereg.db.deletions import DeletionRepository
-from imagereg.db.engine import Engine
+from imagereg.db.engine import Engine, EventChoice
 from imagereg.db.images import ImageRepository
 from imagereg.db.inventory import Inventory
 from imagereg.db.leases import LeaseRepository
@@ -29,6 +30,7 @@ from imagereg.db.usage import UsageRepository
 from imagereg.doctor.rounds import Rounds
 from imagereg.doctor.verification import Verification
 from imagereg.errors import ConfigurationError
+from imagereg.events.assembly import LOG, WEBHOOK
 from imagereg.images.limits import Limits
 from imagereg.images.locations import LocationRules, Locations
 from imagereg.images.processes import worker_name
@@ -185,6 +187,7 @@ def open_ground(settings: Settings) -> Ground:
     stores = _collect(faults, lambda: StoreCatalog.from_settings(settings))
     authenticator = _collect(faults, lambda: _authenticator(settings))
     engine = _collect(faults, lambda: open_database(settings))
+    _choose_events(engine, settings)
     limits_file = settings.imagereg.limits_file
     table = _collect(faults, lambda: load_limits(limits_file)) if limits_file else None
     cache_directory = _collect(faults, lambda: open_directory(settings))
@@ -203,6 +206,18 @@ def open_ground(settings: Settings) -> Ground:
         threading.Event(),
         Delegations(),
     )
+
+
+def _choose_events(engine: Engine | None, settings: Settings) -> None:
+    """Have changes written down for whoever is told of them."""
+    own = settings.imagereg
+    wanted = {LOG: own.event_log, WEBHOOK: own.event_webhook}
+    if engine is not None:
+        engine.events = EventChoice(
+            tuple(name for name, place in wanted.items() if place is not None),
+            f"{(settings.default.public_endpoint or '').rstrip('/')}/v2/images",
+            own.event_properties,
+        )
 
 
 def _declared(settings: Settings) -> DeclaredProperties:
@@ -253,7 +268,9 @@ def _gate(settings: Settings) -> Gate:
         settings.default.show_image_direct_url
         or settings.default.show_multiple_locations
     )
-    return Gate(policy, guard, shows_locations=shown)
+    gate = Gate(policy, guard, shows_locations=shown)
+    gate.witness = audit.witness
+    return gate
 
 
 def _authenticator(settings: Settings) -> Authenticator:

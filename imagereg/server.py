@@ -170,6 +170,8 @@ class _Server(BaseApplication):
         self._registry.rounds.start()
         if self._settings.imagereg.run_jobs:
             self._registry.jobs.start()
+        if self._registry.events is not None:
+            self._registry.events.start()
         if self._registry.cache is not None:
             self._registry.cache.start()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from imagereg.errors import ImageNotFound, NamespaceNotFound, NotFound
+from imagereg.errors import ImageNotFound, NamespaceNotFound, NotFound, NotVisible
 from imagereg.metadef_model import Namespace
 from imagereg.model import (
     Caller,
@@ -144,7 +144,7 @@ class StoredNamespace:
             or namespace.visibility == Visibility.PUBLIC
             or self.is_owner(caller)
         ):
-            raise self.missing()
+            raise self.missing() from NotVisible("it belongs to others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class StoredImage:
     def check_visible(self, caller: Caller) -> None:
         """Raise `ImageNotFound` as if there were no such image."""
         if not is_visible(caller, self.image, self.membership):
-            raise self.missing()
+            raise self.missing() from NotVisible("it belongs to others")
 
 
 @dataclass(frozen=True, slots=True)

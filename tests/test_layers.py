@@ -42,7 +42,7 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "oslo_utils": ("stores/formats.py",),
     "rich": ("cli/",),
     "click": ("cli/", "server.py"),
-    "urllib3": ("stores/", "client/", "fetch/"),
+    "urllib3": ("stores/", "client/", "fetch/", "events/sinks.py"),
     "cryptography": ("stores/certificates.py",),
     "bcrypt": ("identity/htpasswd.py",),
     "keystoneauth1": ("identity/keystone.py",),

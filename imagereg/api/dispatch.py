@@ -7,7 +7,6 @@
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -16,10 +15,12 @@ from werkzeug.exceptions import NotFound as NoRoute
 from werkzeug.routing import Map, Rule
 
 from imagereg.api import problems
+from imagereg.api.audit import Audit, note_failure
 from imagereg.api.auth import request_id
 from imagereg.api.bodies import has_body
 from imagereg.api.services import Call, Services
 from imagereg.api.targets import Finder
+from imagereg.db.outbox import speak_for
 from imagereg.errors import Forbidden, ImageRegError, Invalid, NotFound
 from imagereg.model import Caller
 from imagereg.policy.actions import Action
@@ -91,7 +92,24 @@ def bind(routes: Sequence[Route], services: Services) -> Flask:
         )
     unlisted = {f"{route.method} {route.path}" for route in routes if route.unlisted}
     _handle_failures(app, services, unlisted)
+    if services.audit is not None:
+        _record(app, routes, services.audit)
     return app
+
+
+def _record(app: Flask, routes: Sequence[Route], audit: Audit) -> None:
+    """Write the audit record at the end of each request that a route takes."""
+    known = {
+        f"{route.method} {route.path}": (route.method, route.path, route.action)
+        for route in routes
+    }
+
+    def record(response: Response) -> Response:
+        if request.url_rule is not None:
+            audit.record(known[request.url_rule.endpoint], response)
+        return response
+
+    app.after_request(record)
 
 
 def guarded(route: Route, services: Services) -> Callable[..., Response]:
@@ -134,13 +152,18 @@ def identify(services: Services) -> Caller:
         replace(confirmed, request_id=request_id(request, services.max_request_id))
     )
     g.caller = caller
+    speak_for(caller)
     g.request_id = caller.request_id
     return caller
 
 
 def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) -> None:
     """Register what turns each kind of failure into its answer."""
-    answer = partial(problems.answer, challenge=services.authenticator.challenge)
+    challenge = services.authenticator.challenge
+
+    def answer(error: ImageRegError) -> Response:
+        note_failure(error)
+        return problems.answer(error, challenge)
 
     def unrouted(error: HTTPException) -> Response:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Request
 
 from imagereg.access import Gate, Grant
+from imagereg.api.audit import Audit
 from imagereg.api.auth import Authenticator
 from imagereg.api.documents import DocumentOptions
 from imagereg.api.front_end import FrontEnd
@@ -56,6 +57,7 @@ class Services:
         versions: pairs of minor version id and status, in the order of the document.
         import_methods: those that are enabled; the header of a create names them.
         cache: None where it is not turned on.
+        audit: None where nobody wants the record.
         documents: schema documents by path below ``/v2/schemas/``.
     """
 
@@ -89,6 +91,7 @@ class Services:
     schemas: Mapping[str, Mapping[str, Any]]
     description: Description
     fields: frozenset[str] = FIELDS
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ def worker(config_files: tuple[Path, ...], grace_s: int) -> None:
         signal.signal(number, stop)
     registry.recovery.start()
     registry.jobs.start()
+    if registry.events is not None:
+        registry.events.start()
     click.echo("imagereg works off the queue")
     stopped.wait()
     registry.jobs.stop()

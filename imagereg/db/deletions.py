@@ -17,6 +17,7 @@ from imagereg.db.models import (
     TagRow,
     TombstoneRow,
 )
+from imagereg.db.outbox import EventType, note
 from imagereg.db.places import condemn
 from imagereg.db.rows import build, select
 from imagereg.db.staged import release
@@ -213,6 +214,7 @@ class DeletionRepository:
                 ImageRow.id == image_id
             ).execute(self._engine.peewee)
             self._engine.delete(PendingDeleteRow, PendingDeleteRow.image_id == image_id)
+            note(self._engine, image_id, EventType.UPDATE)
         return status
 
     def close(self) -> None:

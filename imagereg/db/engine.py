@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from peewee import (
@@ -33,13 +34,31 @@ Row = tuple[object, ...]
 _UNREADABLE = "the registry's database cannot be read just now"
 
 
+@dataclass(frozen=True, slots=True)
+class EventChoice:
+    """Which events are written, see `outbox.py`.
+
+    Attributes:
+        sinks: who is told; nobody by default, and then none are.
+        source: who tells.
+        properties: custom properties that are shown; ``*`` is all of them.
+    """
+
+    sinks: tuple[str, ...] = ()
+    source: str = ""
+    properties: tuple[str, ...] = ()
+
+
 class Engine:
     """One database, shared by all threads of a process.
 
     Attributes:
         dialect: what is the engine's own.
         peewee: the Peewee database, which the tables of `models.py` are bound to.
+        events: which events are written; set before the first change.
     """
+
+    events = EventChoice()
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect

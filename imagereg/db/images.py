@@ -21,6 +21,7 @@ from imagereg.db.models import (
     PropertyRow,
     TagRow,
 )
+from imagereg.db.outbox import EventType, note
 from imagereg.db.places import write_places
 from imagereg.db.rows import COLUMNS, build, select
 from imagereg.errors import (
@@ -97,6 +98,7 @@ class ImageRepository:
                 self._engine.insert("images", [_columns(image)])
                 self._add_properties(image, image.properties)
                 self._add_tags(image, image.tags)
+                note(self._engine, image.id, EventType.CREATE)
         except IntegrityError as error:
             raise Duplicate(f"image id `{image.id}` is taken") from error
 
@@ -128,6 +130,7 @@ class ImageRepository:
             if changes.tags is not None:
                 self._engine.delete(TagRow, TagRow.image_id == before.id)
                 self._add_tags(before, changes.tags)
+            note(self._engine, before.id, *_kinds(changes))
 
     def add_tag(self, image_id: str, tag: str, quota: int) -> None:
         """Add one tag; a tag that is there already stays.
@@ -150,6 +153,7 @@ class ImageRepository:
             self._stamp(image_id)
             if fresh:
                 self._engine.insert("image_tags", [{"image_id": image_id, "tag": tag}])
+                note(self._engine, image_id, EventType.UPDATE)
 
     def remove_tag(self, image_id: str, tag: str) -> bool:
         """Remove one tag; return False if it was not there."""
@@ -159,6 +163,7 @@ class ImageRepository:
             )
             if removed:
                 self._stamp(image_id)
+                note(self._engine, image_id, EventType.UPDATE)
         return bool(removed)
 
     def move(self, image_id: str, before: Status, after: Status) -> bool:
@@ -169,6 +174,8 @@ class ImageRepository:
                 .where(ImageRow.id == image_id, ImageRow.status == before.value)
                 .execute(self._engine.peewee)
             )
+            if moved:
+                note(self._engine, image_id, EventType.UPDATE)
         return bool(moved)
 
     def delete(self, image_id: str) -> tuple[Location, ...]:
@@ -185,6 +192,7 @@ class ImageRepository:
             image = self.get(image_id, None)[0]
             if image.protected:
                 raise ImageProtected(f"image {image_id} is protected from deletion")
+            note(self._engine, image_id, EventType.DELETE, deleted=True)
             if self.delays_delete and image.locations and image.status in RESTORABLE:
                 return postpone(self._engine, image)
             return erase(self._engine, image)
@@ -275,6 +283,14 @@ class ImageRepository:
     def _add_tags(self, image: Image, tags: Sequence[str]) -> None:
         born = {"image_id": image.id, "created_at_us": image.created_at_us}
         self._engine.insert("image_tags", [{**born, "tag": tag} for tag in tags])
+
+
+def _kinds(changes: Changes) -> tuple[EventType, ...]:
+    """Return what a change is told as: a first location brings an image to use."""
+    facts = changes.places.facts if changes.places else {}
+    if facts.get("status") == Status.ACTIVE:
+        return EventType.UPDATE, EventType.ACTIVATE
+    return (EventType.UPDATE,)
 
 
 def _columns(image: Image) -> dict[str, object]:

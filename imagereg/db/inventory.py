@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from imagereg.db.engine import Engine
 from imagereg.db.jobs import NO_DATA
 from imagereg.db.models import ImageRow, LocationRow
+from imagereg.db.outbox import EventType, note
 from imagereg.db.places import condemn
 from imagereg.db.task_models import TaskRow
 from imagereg.model import Location, Status, TaskStatus, now_us
@@ -277,6 +278,7 @@ class Inventory:
             ImageRow.update(
                 status=Status.QUEUED.value, updated_at_us=now_us(), **NO_DATA
             ).where(ImageRow.id == image_id).execute(self._engine.peewee)
+            note(self._engine, image_id, EventType.UPDATE)
         return True
 
     def lost_tasks(self) -> Sequence[str]:

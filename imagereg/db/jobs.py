@@ -15,6 +15,7 @@ import orjson
 from imagereg.db.engine import Engine
 from imagereg.db.locks import LOCK
 from imagereg.db.models import HEAD, ImageRow, LocationRow, PropertyRow
+from imagereg.db.outbox import EventType, note, origin_of
 from imagereg.db.places import add_place, condemn
 from imagereg.db.task_models import JobRow, TaskRow
 from imagereg.db.tasks import SELECT, build
@@ -49,6 +50,12 @@ NO_DATA: Mapping[str, object] = MappingProxyType(
         "os_hash_algo": None,
         "os_hash_value": None,
     }
+)
+
+
+#: What a step to a status is told as; any other is an update.
+_TOLD: Mapping[Status | None, EventType] = MappingProxyType(
+    {Status.IMPORTING: EventType.PREPARE, Status.ACTIVE: EventType.ACTIVATE}
 )
 
 
@@ -248,6 +255,9 @@ class JobRepository:
             add_place(self._engine, image_id, step.added)
         for name, value in step.properties.items():
             self._set_property(image_id, name, value)
+        kinds = [EventType.UPLOAD] if step.added is not None else []
+        kinds.append(_TOLD.get(step.after, EventType.UPDATE))
+        note(self._engine, image_id, *kinds, origin=origin_of(job.task))
 
     def _set_property(self, image_id: str, name: str, value: str | None) -> None:
         self._engine.delete(

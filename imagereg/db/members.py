@@ -6,6 +6,7 @@ from peewee import IntegrityError
 
 from imagereg.db.engine import Engine, Row
 from imagereg.db.models import MemberRow
+from imagereg.db.outbox import EventType, note_member
 from imagereg.errors import Duplicate, ImageNotFound, MemberNotFound, TooLarge
 from imagereg.model import Member, MemberStatus, now_us
 
@@ -48,6 +49,7 @@ class MemberRepository:
             ImageNotFound: the image went away.
         """
         time = now_us()
+        member = Member(image_id, member_id, MemberStatus.PENDING, time, time)
         try:
             with self._engine.transaction():
                 self._check_room(image_id, quota)
@@ -58,10 +60,11 @@ class MemberRepository:
                     created_at_us=time,
                     updated_at_us=time,
                 ).execute(self._engine.peewee)
+                note_member(self._engine, member, EventType.MEMBER_CREATE)
         except IntegrityError as error:
             message = f"`{member_id}` is a member of image `{image_id}` already"
             raise Duplicate(message) from error
-        return Member(image_id, member_id, MemberStatus.PENDING, time, time)
+        return member
 
     def set_status(self, image_id: str, member_id: str, status: MemberStatus) -> Member:
         """Write what the member says, and return the new entry.
@@ -73,7 +76,9 @@ class MemberRepository:
             MemberRow.update(status=status.value, updated_at_us=now_us()).where(
                 MemberRow.image_id == image_id, MemberRow.member_id == member_id
             ).execute(self._engine.peewee)
-            return self.get(image_id, member_id)
+            member = self.get(image_id, member_id)
+            note_member(self._engine, member, EventType.MEMBER_UPDATE)
+        return member
 
     def remove(self, image_id: str, member_id: str) -> None:
         """Remove a member.
@@ -82,13 +87,16 @@ class MemberRepository:
             MemberNotFound: the project is none.
         """
         with self._engine.transaction():
+            if self._engine.events.sinks:
+                member = self.get(image_id, member_id)
+                note_member(self._engine, member, EventType.MEMBER_DELETE)
             removed = self._engine.delete(
                 MemberRow,
                 MemberRow.image_id == image_id,
                 MemberRow.member_id == member_id,
             )
-        if not removed:
-            raise MemberNotFound(image_id, member_id)
+            if not removed:
+                raise MemberNotFound(image_id, member_id)
 
     def _check_room(self, image_id: str, quota: int) -> None:
         if not self._engine.rows(

@@ -304,6 +304,26 @@ class CachedImageRow(Model):
         without_rowid = True
 
 
+class EventRow(Model):
+    """An event that a sink has yet to be told of.
+
+    ``due_at_us`` is when it may be tried, the next time if it was refused before.
+    """
+
+    id = AutoField()
+    sink = CharField(max_length=16)
+    image_id = CharField(max_length=36)
+    document = TextField()
+    at_us = BigIntegerField()
+    due_at_us = BigIntegerField()
+    attempts = IntegerField(default=0)
+
+    class Meta:
+        """Its index is in `steps.py`."""
+
+        table_name = "events"
+
+
 class SchemaRow(Model):
     """Which version of these tables the database has."""
 
@@ -330,5 +350,6 @@ TABLES: tuple[type[Model], ...] = (
     UploadRow,
     StagedPartRow,
     CachedImageRow,
+    EventRow,
     SchemaRow,
 )

@@ -15,7 +15,7 @@ from peewee import SchemaManager
 from imagereg.db.engine import Engine
 from imagereg.db.metadef_models import METADEF_TABLES
 from imagereg.db.models import TABLES, SchemaRow
-from imagereg.db.steps import FIRST, LOCATIONS_BY_URL, STEPS
+from imagereg.db.steps import EVENTS_BY_IMAGE, FIRST, LOCATIONS_BY_URL, STEPS
 from imagereg.db.task_models import TASK_TABLES
 from imagereg.errors import ConfigurationError
 from imagereg.model import now_us
@@ -100,6 +100,7 @@ def create(engine: Engine) -> None:
     for table in ALL_TABLES:
         engine.create(table)
     LOCATIONS_BY_URL.make(engine)
+    EVENTS_BY_IMAGE.make(engine)
     for statement in engine.dialect.additions():
         engine.execute(statement)
 

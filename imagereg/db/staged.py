@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from imagereg.db.engine import Engine, Row
 from imagereg.db.locks import check_unlocked
 from imagereg.db.models import ImageRow, StagedPartRow
+from imagereg.db.outbox import EventType, note
 from imagereg.db.places import condemn
 from imagereg.db.staged_parts import NewPart, PartUnderWay, StagedPart, Unfinished
 from imagereg.errors import Gone, PartConflict, TooLarge
@@ -173,11 +174,18 @@ class StagedRepository:
                 "SELECT 1 FROM staged_parts WHERE image_id = ? AND void = ?",
                 (image_id, False),
             ):
-                ImageRow.update(
-                    status=Status.QUEUED.value, size=None, updated_at_us=now_us()
-                ).where(
-                    ImageRow.id == image_id, ImageRow.status == Status.UPLOADING.value
-                ).execute(self._engine.peewee)
+                back: int = (
+                    ImageRow.update(
+                        status=Status.QUEUED.value, size=None, updated_at_us=now_us()
+                    )
+                    .where(
+                        ImageRow.id == image_id,
+                        ImageRow.status == Status.UPLOADING.value,
+                    )
+                    .execute(self._engine.peewee)
+                )
+                if back:
+                    note(self._engine, image_id, EventType.UPDATE)
 
     def under_way(self) -> Sequence[PartUnderWay]:
         """Return every part of the journal."""
@@ -229,6 +237,7 @@ class StagedRepository:
             ImageRow.update(size=size, updated_at_us=now_us()).where(
                 ImageRow.id == image_id, ImageRow.status == Status.UPLOADING.value
             ).execute(self._engine.peewee)
+            note(self._engine, image_id, EventType.UPDATE)
 
     def enter(self, image_id: str, *, whole: bool) -> Status | None:
         """Move ``queued`` to ``uploading`` inside a transaction.
@@ -256,6 +265,7 @@ class StagedRepository:
         ImageRow.update(status=Status.UPLOADING.value, updated_at_us=now_us()).where(
             ImageRow.id == image_id
         ).execute(self._engine.peewee)
+        note(self._engine, image_id, EventType.UPDATE)
         return None
 
     def discard(self, image_id: str) -> tuple[Location, ...]:

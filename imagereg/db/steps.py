@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from imagereg.db.engine import Engine
 from imagereg.db.live import Part, PartKind, part_names
+from imagereg.db.models import EventRow
 
 #: The version of the schema that was released first.
 FIRST = 1
@@ -65,7 +66,24 @@ def index_of_text(table: str, name: str, column: str) -> Change:
 #: Without its index a deletion reads every location there is.
 LOCATIONS_BY_URL = index_of_text("image_locations", "image_locations_url", "url")
 
+#: Events are delivered in order, those of each image by themselves.
+EVENTS_BY_IMAGE = Change(
+    lambda engine: engine.execute(
+        "CREATE INDEX events_in_order ON events (sink, image_id, id)"
+    ),
+    Part(PartKind.INDEX, "events", "events_in_order"),
+)
+
+_EVENTS = Change(
+    # A key that counts is written differently by each engine.
+    lambda engine: engine.create(EventRow),
+    Part(PartKind.TABLE, "events", "events"),
+)
+
 #: What leads from version 1 to 2, from 2 to 3, and so on.
 STEPS: Sequence[Step] = (
-    Step("an index of locations by URL, for deletions", (LOCATIONS_BY_URL,)),
+    Step(
+        "an index of locations by URL, for deletions; the outbox of events",
+        (LOCATIONS_BY_URL, _EVENTS, EVENTS_BY_IMAGE),
+    ),
 )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from imagereg.db.engine import Engine
 from imagereg.db.locks import check_unlocked
 from imagereg.db.models import ImageRow, LocationRow, UploadRow
+from imagereg.db.outbox import EventType, note
 from imagereg.db.places import add_place, is_being_cleared
 from imagereg.model import Blob, Image, Location, Status, now_us
 
@@ -81,6 +82,7 @@ class UploadRepository:
                     reserved=reserved,
                     beat_at_us=now_us(),
                 ).execute(database)
+                note(self._engine, image.id, EventType.PREPARE)
         return bool(moved)
 
     def beat(self, image_id: str) -> None:
@@ -130,6 +132,7 @@ class UploadRepository:
             if moved:
                 add_place(self._engine, image_id, location)
                 self._forget(image_id)
+                note(self._engine, image_id, EventType.UPLOAD, EventType.ACTIVATE)
         return bool(moved)
 
     def abandon(self, image_id: str) -> bool:
@@ -149,6 +152,8 @@ class UploadRepository:
                 .execute(self._engine.peewee)
             )
             self._forget(image_id)
+            if moved:
+                note(self._engine, image_id, EventType.UPDATE)
         return bool(moved)
 
     def under_way(self) -> Sequence[Upload]:

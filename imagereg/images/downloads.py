@@ -40,11 +40,13 @@ class Downloads:
     Attributes:
         several_stores: clients see and choose stores by their ids.
         copies: what may answer instead of the stores.
+        announce: told of each transfer that begins: the image, and how many bytes.
     """
 
     sources: Sources
     several_stores: bool = False
     copies: Copies | None = None
+    announce: Callable[[str, int | None], None] | None = None
 
     def open(
         self,
@@ -72,6 +74,19 @@ class Downloads:
             Invalid: ``prefer`` names no store, and a store is needed.
             StoreUnavailable: no location can be read just now.
         """
+        reader = self._open(grant, choose, prefer, is_sent=is_sent)
+        if reader is not None and is_sent and self.announce:
+            self.announce(grant.image.id, reader.size)
+        return reader
+
+    def _open(
+        self,
+        grant: Grant,
+        choose: Choose | None,
+        prefer: Sequence[str],
+        *,
+        is_sent: bool,
+    ) -> BlobReader | None:
         image = grant.image
         self.check_in_use(grant)
         copy = self.copies.find(image, choose) if self.copies else None
@@ -109,7 +124,10 @@ class Downloads:
             # `open` says what is wrong, unless a copy makes it void.
             return None
         wanted = Wanted(grant.image, prefer=prefer)
-        return self.sources.redirect_url(wanted, is_asked=is_asked)
+        url = self.sources.redirect_url(wanted, is_asked=is_asked)
+        if url is not None and self.announce:
+            self.announce(grant.image.id, grant.image.size)
+        return url
 
     def check_in_use(self, grant: Grant) -> None:
         """Refuse the data of an image that was taken out of use.

@@ -15,6 +15,14 @@ from imagereg.policy.rules import Decision, RuleSet, load_rule_set
 
 _log = logging.getLogger(__name__)
 
+#: Told of a decision: the action, the rule that decided, and whether it allowed it.
+Witness = Callable[[str, str, bool], None]
+
+
+def nobody(action: str, rule: str, allowed: bool) -> None:
+    """Be a witness, and note nothing."""
+
+
 _Stamp = tuple[int, int, int, int] | None
 
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from imagereg.settings.kinds import (
     BOOL,
     CONFIG_PATH,
-    HTTP_URL,
     NAME,
     NETWORKS,
     WORKING_PATH,
     integer,
 )
-from imagereg.settings.options import Table, option
+from imagereg.settings.options import option
 from imagereg.settings.special import FOLDERS
+from imagereg.settings.telling import TellingOptions
 
 
 @dataclass(frozen=True)
-class Own(Table):
+class Own(TellingOptions):
     """What imagereg has beyond the Image service."""
 
     state_dir: Path = option(
@@ -120,19 +120,6 @@ class Own(Table):
         None,
         "Certificates <uuid>.pem with which image signatures are checked.",
         example="certificates",
-    )
-    event_webhook: str | None = option(
-        HTTP_URL,
-        None,
-        "A URL to which image events are posted as JSON.",
-        secret=True,
-        example="https://events.example.org/images",
-    )
-    event_log: Path | None = option(
-        WORKING_PATH,
-        None,
-        "A file to which image events are appended as JSON lines.",
-        example="/var/log/imagereg/events.jsonl",
     )
     metrics: bool = option(
         BOOL, False, "Answer /metrics to loopback addresses and trusted proxies."

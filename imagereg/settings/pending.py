@@ -52,7 +52,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "policy_default_rule",
             ),
             ("wsgi", "background work has threads of its own", "task_pool_threads"),
-            ("imagereg", "there are no events yet", "event_webhook event_log"),
             ("imagereg", "there are no metrics yet", "metrics"),
             ("imagereg", "identities come from flavors alone", "remote_user"),
         )

@@ -1,0 +1,1 @@
+"""Tests of what others are told: events and the audit record."""
