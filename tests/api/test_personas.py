@@ -9,6 +9,7 @@ import pytest
 from imagereg.api.dispatch import Route
 from imagereg.api.routes import ROUTES
 from tests.api.personas import (
+    ABSENT,
     ASKS,
     BUILT_IN,
     KINDS,
@@ -33,6 +34,11 @@ CASES = [
     if kind in BUILT_IN.get(request, {})
 ]
 ON_IMAGES = [case for case in CASES if "<image_id>" in str(case.id)]
+ON_OTHERS = [
+    case
+    for case in CASES
+    if any(part in str(case.id) for part in ("<namespace>", "<task_id>"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +133,7 @@ def test_not_there_and_not_yours_answer_alike(
 ) -> None:
     ask = ASKS[request_]
     ids = dict(ask.prepare(built_in, kind))
-    absent = {**ids, "image_id": "00000000-0000-4000-8000-000000000000"}
+    absent = {**ids, "image_id": ABSENT}
 
     for persona, headers in PERSONAS.items():
         if BUILT_IN[f"GET {IMAGE}"][kind][persona] != 404:
@@ -146,6 +152,28 @@ def test_not_there_and_not_yours_answer_alike(
             ids["image_id"].encode(), absent["image_id"].encode()
         ) == (nobodys.body), persona
         assert stable(theirs.headers) == stable(nobodys.headers), persona
+
+
+@pytest.mark.parametrize(("route", "request_", "kind"), ON_OTHERS)
+def test_foreign_namespaces_and_tasks_are_as_if_they_were_not_there(
+    built_in: LocalRegistry, route: Route, request_: str, kind: str
+) -> None:
+    shows = f"GET {route.path.partition('>')[0]}>"
+    ids = dict(ASKS[request_].prepare(built_in, kind))
+    part, nobodys = "task_id", ABSENT
+    if "namespace" in ids:
+        part, nobodys = "namespace", ids["namespace"].replace("NS", "XX")
+
+    for persona, headers in PERSONAS.items():
+        if BUILT_IN[shows][kind][persona] < 300:
+            continue
+        there = ASKS[request_].send(built_in, route, headers, ids)
+        absent = ASKS[request_].send(built_in, route, headers, {**ids, part: nobodys})
+
+        assert there.status == absent.status == BUILT_IN[request_][kind][persona]
+        body = there.body.replace(ids[part].encode(), nobodys.encode())
+        assert body == absent.body, persona
+        assert stable(there.headers) == stable(absent.headers), persona
 
 
 IMAGE = "/v2/images/<image_id>"
