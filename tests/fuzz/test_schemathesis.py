@@ -44,6 +44,8 @@ def fuzz(schemathesis: Path, server: Server, *options: str) -> int:
             *("--checks", CHECKS, "--continue-on-failure", "--no-shrink"),
             *("--no-color", "--generation-database", "none"),
             *("--request-timeout", "20"),
+            # How fast requests are made up depends on what else the machine does.
+            *("--suppress-health-check", "too_slow"),
             *("--report", "json", "--report-json-path", report),
             *options,
         ],
