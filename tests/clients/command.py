@@ -4,7 +4,10 @@ import json
 import os
 import pty
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,6 +44,25 @@ class Command:
         assert result.status == 0, (arguments, result)
         return result
 
+    def watch(self, *arguments: str | Path) -> str:
+        """Run the program at a terminal and return all that it showed there.
+
+        Some things are shown to people alone, such as how far a transfer is.
+        """
+        controller, terminal = pty.openpty()
+        with TemporaryDirectory() as home, os.fdopen(controller, "rb", 0) as seen:
+            running = subprocess.Popen(
+                [self.program, *self.options, *arguments],
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+                env=environment_of_nobody(home),
+            )
+            os.close(terminal)
+            shown = b"".join(_pieces(seen)).decode()
+            assert running.wait() == 0, (arguments, shown)
+        return shown
+
     def attempt(self, *arguments: str | Path) -> Result:
         """Run the program.
 
@@ -62,6 +84,14 @@ class Command:
                 os.close(controller)
                 os.close(terminal)
         return Result(done.returncode, done.stdout, done.stderr)
+
+
+def _pieces(terminal: FileIO) -> Iterator[bytes]:
+    """Yield what is shown at a terminal until everyone has left it."""
+    # Linux tells that nobody writes any more by an error.
+    with suppress(OSError):
+        while piece := terminal.read(4096):
+            yield piece
 
 
 def environment_of_nobody(home: str) -> dict[str, str]:

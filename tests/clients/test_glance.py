@@ -62,7 +62,7 @@ def test_an_image_lives_its_life_step_by_step(
     )
     image = created["id"]
 
-    glance("image-upload", "--progress", "--file", noise, image)
+    uploading = glance.watch("image-upload", "--progress", "--file", noise, image)
     glance(
         *("image-update", "--name", "stepped", "--property", "os_distro=debian"),
         *("--remove-property", "colour", image),
@@ -70,11 +70,15 @@ def test_an_image_lives_its_life_step_by_step(
     tagged = glance("image-tag-update", image, "blue")
     shown = table(glance("image-show", image))
     listed = glance("image-list", "--tag", "blue")
-    glance("image-download", "--progress", "--file", saved, image)
+    downloading = glance.watch("image-download", "--progress", "--file", saved, image)
     glance("image-delete", image)
     gone = glance.attempt("image-show", image)
 
     assert created["status"] == "queued"
+    for bar in (uploading, downloading):
+        percents = [int(found) for found in re.findall(r"\] (\d+)%", bar)]
+        assert percents == sorted(percents)
+        assert percents[-1] == 100
     assert "['blue']" in tagged.shown
     assert (shown["status"], shown["name"]) == ("active", "stepped")
     assert shown["os_distro"] == "debian"
