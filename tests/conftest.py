@@ -13,6 +13,7 @@ from tests import databases
 from tests.server import Config, Server
 
 if TYPE_CHECKING:
+    from tests.keystone.service import Keystone
     from tests.stores.bucket import Service
 
 # Starts a server with its own configuration; takes what `Server` takes.
@@ -48,6 +49,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Service"]:
     from tests.stores.bucket import s3_service
 
     with s3_service(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Keystone"]:
+    """Yield a real Keystone, shared by the whole run."""
+    from tests.keystone.service import keystone_service
+
+    with keystone_service(tmp_path_factory.mktemp("keystone")) as running:
         yield running
 
 

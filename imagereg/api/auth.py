@@ -198,6 +198,8 @@ IDENTITY_HEADERS = frozenset(
         "x-service-roles",
         "x-domain-id",
         "x-domain-name",
+        "x-service-domain-id",
+        "x-service-domain-name",
     }
     | {
         f"x-{prefix}{what}{part}"

@@ -36,6 +36,10 @@ DOMAIN = "default"
 _NEEDED = ("auth_url", "username", "password", "project_name")
 _FILES = ("cafile", "certfile", "keyfile")
 
+#: Says that access rules of application credentials are enforced here.  Tokens with
+#: such rules are unknown to whoever does not say so.
+_ACCESS_RULES = {"OpenStack-Identity-Access-Rules": "1.0"}
+
 #: Answers after which the same question may be answered.
 _PASSING = frozenset({429, 500, 502, 503, 504})
 
@@ -100,7 +104,7 @@ class Keystone:
             reply = self._adapter.get(
                 "/auth/tokens",
                 params=flags,
-                headers={"X-Subject-Token": token, "Accept": "application/json"},
+                headers={"X-Subject-Token": token, **_ACCESS_RULES},
                 log=False,
             )
         except exceptions.NotFound:

@@ -1,0 +1,1 @@
+"""A real Keystone, and what only a real one can show."""
