@@ -45,9 +45,9 @@ BORDERS: Mapping[str, tuple[str, ...]] = {
     "urllib3": ("stores/", "client/", "fetch/", "events/sinks.py"),
     "cryptography": ("stores/certificates.py",),
     "bcrypt": ("identity/htpasswd.py",),
-    "keystoneauth1": ("identity/keystone.py",),
+    "keystoneauth1": ("identity/keystone.py", "fetch/keystone.py"),
     "pytest": ("rehearsal/pytest_plugin.py",),
-    "yaml": ("policy/yaml_files.py", "rehearsal/specs.py"),
+    "yaml": ("policy/yaml_files.py", "rehearsal/specs.py", "fetch/clouds.py"),
 }
 
 PURE = (

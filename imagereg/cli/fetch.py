@@ -14,14 +14,13 @@ import click
 import orjson
 
 from imagereg.cli.fetch_progress import SHOWN, Display
-from imagereg.client.credentials import find_credentials, find_endpoint
 from imagereg.errors import (
     ConfigurationError,
     FetchFailed,
     ImageRegError,
     Invalid,
 )
-from imagereg.fetch import Choices, FetchConfig, Fetcher, FetchResult, FixedAuth
+from imagereg.fetch import Choices, FetchConfig, Fetcher, FetchResult, find_access
 from imagereg.fetch.config import find_config_files, load_fetch_config
 from imagereg.fetch.entries import sha1_name
 from imagereg.fetch.placing import COPY, HARDLINK, REFLINK
@@ -73,6 +72,11 @@ def service_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option("--endpoint", metavar="URL", help="URL of the service."),
+            click.option(
+                "--os-cloud",
+                metavar="NAME",
+                help="A cloud of clouds.yaml.  [default: OS_CLOUD]",
+            ),
             click.option("--retries", type=click.IntRange(0), help="[default: 3]"),
             click.option(
                 "--timeout",
@@ -196,9 +200,11 @@ def fetch(
     An image that is in the cache already is not fetched again.  Called again after a
     failure, the command goes on where it stopped.
 
-    The service is that of --endpoint, of the configuration, or of
-    OS_IMAGE_ENDPOINT_OVERRIDE, OS_IMAGE_URL or OS_ENDPOINT.  The caller is that of
-    OS_TOKEN, or of OS_USERNAME and OS_PASSWORD with OS_AUTH_TYPE=http_basic.
+    The service is that of --endpoint, of the configuration, of
+    OS_IMAGE_ENDPOINT_OVERRIDE, OS_IMAGE_URL or OS_ENDPOINT, or of Keystone's
+    catalogue.  The caller is that of the cloud that --os-cloud or OS_CLOUD names, or
+    of the OS_ variables: a password or an application credential with OS_AUTH_URL,
+    OS_TOKEN, or OS_AUTH_TYPE=http_basic with OS_USERNAME and OS_PASSWORD.
 
     More: `imagereg-fetch cache --help` looks after the images of this node,
     `imagereg-fetch prefetch --help` gets those of a list.
@@ -283,15 +289,17 @@ def make_fetcher(options: Mapping[str, Any], choices: Choices | None = None) -> 
         Invalid, ConfigurationError: they say nothing useful.
     """
     config = load_config(options)
-    if not config.endpoints:
-        endpoint = find_endpoint(None, os.environ)
-        config = replace(
-            config, glance=replace(config.glance, endpoint_override=endpoint)
-        )
-    if config.glance.insecure:
+    access = find_access(os.environ, options["os_cloud"], float(config.glance.timeout))
+    glance = config.glance
+    if access.trust is not None:
+        is_insecure = glance.insecure or not access.trust.verify
+        ca_file = access.trust.ca_file or glance.cafile
+        glance = replace(glance, insecure=is_insecure, cafile=ca_file)
+    if glance.insecure:
         click.echo("imagereg-fetch: certificates are not checked", err=True)
-    auth = FixedAuth(find_credentials(None, (), os.environ))
-    return Fetcher(config, auth, choices)
+    if not config.endpoints:
+        glance = replace(glance, endpoint_override=access.endpoint)
+    return Fetcher(replace(config, glance=glance), access.auth, choices)
 
 
 def choices_of(options: Mapping[str, Any]) -> Choices:

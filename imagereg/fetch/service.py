@@ -10,7 +10,7 @@ Source: contract compute-fetch 2, C-5, C-6, C-15.
 import random
 import threading
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin, urlsplit
 
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
@@ -50,6 +50,14 @@ class Auth(Protocol):
 
     def renew(self) -> bool:
         """Get other headers after a 401; return whether there are any."""
+
+
+@runtime_checkable
+class FindsService(Protocol):
+    """A caller whose login tells where the service is."""
+
+    def endpoint(self) -> str:
+        """Return the URL of the image service."""
 
 
 class FixedAuth:
@@ -110,6 +118,7 @@ class Service:
     """One image service, behind one or more URLs, for any number of threads.
 
     Args:
+        endpoints: its URLs; none if the login tells where it is.
         retries: how often a failed request is repeated.
         timeout_s: how long a connection may stay silent.
 
@@ -126,8 +135,11 @@ class Service:
         retries: int = 3,
         timeout_s: float = 60.0,
     ) -> None:
-        if not endpoints:
-            raise Invalid("no image service: set endpoint_override or api_servers")
+        if not endpoints and not isinstance(auth, FindsService):
+            raise Invalid(
+                "no image service: use --endpoint, or set endpoint_override, "
+                "api_servers or OS_IMAGE_ENDPOINT_OVERRIDE"
+            )
         self.retries = retries
         self._endpoints = tuple(_root(url) for url in endpoints)
         self._first = 0
@@ -192,7 +204,7 @@ class Service:
 
     def _once(self, path: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         number = self._first
-        url = self._endpoints[number] + path
+        url = self._roots()[number] + path
         response = self._send(number, url, {**headers, **self._auth.headers()})
         if response.status == 401 and self._renew(response):
             response = self._send(number, url, {**headers, **self._auth.headers()})
@@ -204,6 +216,12 @@ class Service:
             # Whoever the service sends us to gets no credentials of ours.
             response = self._send(number, url, headers)
         return self._judge(number, response, is_range="Range" in headers)
+
+    def _roots(self) -> tuple[str, ...]:
+        """Return the URLs of the services; a login is asked for one when it is due."""
+        if not self._endpoints and isinstance(self._auth, FindsService):
+            self._endpoints = (_root(self._auth.endpoint()),)
+        return self._endpoints
 
     def _send(
         self, number: int, url: str, headers: Mapping[str, str]

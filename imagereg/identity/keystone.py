@@ -40,6 +40,9 @@ _FILES = ("cafile", "certfile", "keyfile")
 #: such rules are unknown to whoever does not say so.
 _ACCESS_RULES = {"OpenStack-Identity-Access-Rules": "1.0"}
 
+#: Who cannot be reached is not always told apart from who has no versions to offer.
+_AWAY = (exceptions.ConnectFailure, exceptions.DiscoveryFailure)
+
 #: Answers after which the same question may be answered.
 _PASSING = frozenset({429, 500, 502, 503, 504})
 
@@ -146,7 +149,7 @@ def _login(wanted: KeystoneAuth) -> Password | V3Password:
 def _is_passing(error: exceptions.ClientException) -> bool:
     if isinstance(error, exceptions.HttpError):
         return error.http_status in _PASSING
-    return isinstance(error, exceptions.ConnectFailure)
+    return isinstance(error, _AWAY)
 
 
 def _unavailable(error: exceptions.ClientException) -> IdentityUnavailable:

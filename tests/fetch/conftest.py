@@ -14,7 +14,7 @@ import pytest
 from imagereg.fetch import Choices, FetchConfig, Fetcher, FixedAuth
 from imagereg.fetch.config import CacheSection, FileSystem, GlanceSection
 from tests.server import PROGRAM, Config, Server
-from tests.wire import as_
+from tests.wire import Headers, as_
 
 MIB = 1024 * 1024
 DATA = random.Random(8).randbytes(5 * MIB + 4321)
@@ -41,7 +41,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def upload(server: Server, data: bytes = DATA, **fields: object) -> str:
     """Return the id of a new image."""
-    client = server.client()
+    return upload_as(server, as_(), data, **fields)
+
+
+def upload_as(server: Server, headers: Headers, data: bytes, **fields: object) -> str:
+    """Return the id of a new image of the caller whom the headers name."""
+    client = server.client(headers)
     image_id: str = client.create(**fields)["id"]
     assert client.upload(image_id, data).status == 204
     return image_id

@@ -30,6 +30,8 @@ class SmallKeystone:
     Attributes:
         base: URL without a slash at the end.
         tokens: token -> its document.
+        image_url: where the catalogue has the image service of region ``one``.
+        credentials: application credentials, id -> secret.
         fault: what happens instead of an answer, see `_Handler.fail`.
         asked: how often each kind of call came: ``login``, ``validate``.
         flags: the query of the last validation.
@@ -38,6 +40,8 @@ class SmallKeystone:
     def __init__(self) -> None:
         self.tokens: dict[str, dict[str, Any]] = {}
         self.own: set[str] = set()
+        self.image_url = ""
+        self.credentials: dict[str, str] = {}
         self.fault = ""
         self.asked: Counter[str] = Counter()
         self.flags: dict[str, list[str]] = {}
@@ -96,7 +100,21 @@ class SmallKeystone:
             {"interface": name, "region": "one", "region_id": "one", "url": self.base}
             for name in ("public", "internal", "admin")
         ]
-        return [{"type": "identity", "name": "keystone", "endpoints": endpoints}]
+        found = [{"type": "identity", "name": "keystone", "endpoints": endpoints}]
+        if self.image_url:
+            image = {"interface": "public", "region": "one", "region_id": "one"}
+            image |= {"url": self.image_url}
+            found.append({"type": "image", "name": "imagereg", "endpoints": [image]})
+        return found
+
+    def knows(self, asked: dict[str, Any]) -> bool:
+        """Return whether a login is right: all users have one password."""
+        if "application_credential" in asked:
+            said = asked["application_credential"]
+            return bool(self.credentials.get(said["id"]) == said["secret"])
+        if "token" in asked:
+            return asked["token"]["id"] in self.tokens
+        return bool(asked["password"]["user"]["password"] == PASSWORD)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -131,20 +149,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.service.asked["login"] += 1
         if self.service.fault == "away":
             return self.fail("away")
-        user = body["auth"]["identity"]["password"]["user"]
-        if user["password"] != PASSWORD:
+        if not self.service.knows(body["auth"]["identity"]):
             return self.refuse(401)
-        own = f"own-{uuid4().hex}"
+        scope = body["auth"].get("scope", {}).get("project", {"name": "by-credential"})
+        own = self.service.issue(
+            scope.get("name") or scope.get("id"),
+            ("member", "reader", "service"),
+            catalog=self.service.catalog(),
+        )
         self.service.own.add(own)
-        document = {
-            "user": {"id": "s", "name": user["name"], "domain": user["domain"]},
-            "project": {"id": "service", "name": "service", "domain": DEFAULT},
-            "roles": [{"id": "service", "name": "service"}],
-            "expires_at": stamp(3600),
-            "issued_at": stamp(0),
-            "methods": ["password"],
-            "catalog": self.service.catalog(),
-        }
+        document = self.service.tokens[own]
         return self.say(201, {"token": document}, {"X-Subject-Token": own})
 
     def tell_versions(self) -> None:

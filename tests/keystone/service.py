@@ -23,6 +23,8 @@ HELPERS = Path(__file__).parent.parent / "services"
 
 DOMAIN = {"id": "default"}
 
+_STAMP = "%Y-%m-%dT%H:%M:%S"
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -106,11 +108,16 @@ class Keystone:
         found: str = said.document["token"]["user"]["id"]
         return found
 
-    def credential(self, user: str, **fields: object) -> tuple[str, str]:
+    def credential(
+        self, user: str, lasts_s: float | None = None, **fields: object
+    ) -> tuple[str, str]:
         """Return id and secret of a new application credential of a user."""
         token = self.login(user)
-        wanted = {"name": uuid4().hex, **fields}
         path = f"/users/{self.user_id(token)}/application_credentials"
+        wanted = {"name": uuid4().hex, **fields}
+        if lasts_s is not None:
+            ends = time.gmtime(time.time() + lasts_s)
+            wanted["expires_at"] = time.strftime(_STAMP, ends)
         made = self.call("POST", path, {"application_credential": wanted}, token)
         assert made.status == 201, made
         said = made.document["application_credential"]
@@ -127,12 +134,6 @@ class Keystone:
         assert made.status == 201, made
         ends = made.document["token"]["expires_at"].partition(".")[0]
         return made.token, _seconds(ends)
-
-    def short_lived(self, user: str, lasts_s: float) -> tuple[str, float]:
-        """Return a token that ends soon, and when: at its credential's end."""
-        ends = time.gmtime(time.time() + lasts_s)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", ends)
-        return self.login_by(self.credential(user, expires_at=stamp))
 
     def revoke(self, token: str) -> None:
         """End a token before its time."""
@@ -170,7 +171,7 @@ class Keystone:
 
 
 def _seconds(stamp: str) -> float:
-    return float(calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%S")))
+    return float(calendar.timegm(time.strptime(stamp, _STAMP)))
 
 
 @contextmanager
