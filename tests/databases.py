@@ -75,11 +75,16 @@ def everything(where: Path) -> dict[str, list[tuple[object, ...]]]:
     """Return every row of every table that holds what a registry keeps."""
     with opened(of(where)) as engine:
         # How often somebody wrote is no content.
-        tables = {*engine.peewee.get_tables()} - {"write_turn"}
+        names = tables(engine) - {"write_turn"}
         return {
             name: sorted(engine.rows(f"SELECT * FROM {name}"), key=repr)
-            for name in sorted(tables)
+            for name in sorted(names)
         }
+
+
+def tables(engine: Engine) -> set[str]:
+    """Return the names of all tables that a database has."""
+    return {name for kind, _, name, _ in engine.parts() if kind == "table"}
 
 
 class Service:
@@ -101,6 +106,7 @@ class Service:
         self._numbers = itertools.count()
         self.kept: frozenset[str] = frozenset()
         self.url = ""
+        _RUNNING.append(self)
         self.start()
         self._template()
 
@@ -174,7 +180,7 @@ class Service:
 
     def _clean(self, name: str) -> None:
         with opened(self.url_of(name)) as engine, engine.transaction():
-            for table in {*engine.peewee.get_tables()} - _KEPT:
+            for table in tables(engine) - _KEPT:
                 engine.execute(f"DELETE FROM {table}")
 
     def _run(self, sql: str) -> None:
@@ -186,8 +192,7 @@ class Service:
 
 def _dump(engine: Engine) -> Iterator[str]:
     """Yield what makes the same tables in a database of MariaDB, at once."""
-    tables = engine.peewee.get_tables()
-    for name in tables:
+    for name in sorted(tables(engine)):
         yield str(engine.rows(f"SHOW CREATE TABLE {name}")[0][1]).replace(
             "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1
         )
@@ -208,9 +213,7 @@ _RUNNING: list[Service] = []
 @cache
 def service(kind: str) -> Service:
     """Return the server of this process, which runs until its tests are over."""
-    running = Service(kind)
-    _RUNNING.append(running)
-    return running
+    return Service(kind)
 
 
 def stop_all() -> None:

@@ -50,6 +50,9 @@ STATUS: Mapping[type[ImageRegError], int] = {
 }
 
 _HTML = "text/html"
+#: When to try again what cannot be done just now, in seconds.
+RETRY_AFTER_S = 5
+
 _JSON = "application/json"
 _TEXT = "text/plain"
 
@@ -71,6 +74,8 @@ def answer(error: ImageRegError, challenge: str) -> Response:
     if isinstance(error, Unauthenticated):
         return _unauthenticated(challenge)
     response = problem(status, error.message if status < 500 or status == 503 else "")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
     if isinstance(error, UnsupportedMedia) and error.accepted:
         response.headers["Accept-Patch"] = ", ".join(error.accepted)
     if isinstance(error, TooManyAttempts | IdentityUnavailable):

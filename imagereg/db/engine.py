@@ -29,6 +29,16 @@ log = logging.getLogger(__name__)
 #: How many rows one statement inserts; the engines take thousands of parameters.
 ROWS_AT_ONCE = 400
 
+#: Pause before a database that is away is tried again, in seconds.
+PAUSE_S = 0.25
+
+#: How long to ask a database that went away during a commit what came of it.
+KNOWN_AFTER_S = 10
+
+#: For how long writes that end an upload are tried again, in seconds: its bytes are
+#: there, and a database that is restarted is back by then.
+PATIENCE_S = 20
+
 Row = tuple[object, ...]
 
 _UNREADABLE = "the registry's database cannot be read just now"
@@ -143,8 +153,11 @@ class Engine:
         return deleted
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, patience_s: float = 0) -> Iterator[None]:
         """Run a block as one write transaction.
+
+        If the database is away it is tried again for ``patience_s``: for writes that
+        end what took long.
 
         Raises:
             StoreUnavailable: the database stayed locked, or is away, or full; nothing
@@ -156,13 +169,23 @@ class Engine:
                 with self.peewee.atomic():
                     yield
                 return
-            with ExitStack() as stack:
-                self._begin(stack)
-                yield
+            is_done, mark = False, None
+            try:
+                with ExitStack() as stack:
+                    self._begin(stack, patience_s)
+                    mark = self.dialect.mark
+                    yield
+                    is_done = True
+            except PeeweeException as error:
+                cut = is_done and self.dialect.is_outage(error)
+                if not (cut and self._was_committed(mark)):
+                    raise
 
-    def _begin(self, stack: ExitStack) -> None:
-        """Begin a transaction, once more if the connection turns out to be cut."""
-        for is_last in (self.dialect.pool is None, True):
+    def _begin(self, stack: ExitStack, patience_s: float) -> None:
+        """Begin a transaction; once more if the connection turns out to be cut."""
+        deadline = time.monotonic() + patience_s
+        is_last = self.dialect.pool is None
+        while True:
             with ExitStack() as own:
                 try:
                     own.enter_context(self._borrowed())
@@ -173,6 +196,29 @@ class Engine:
                 else:
                     stack.push(own.pop_all())
                     return
+            if time.monotonic() > deadline - PAUSE_S:
+                is_last = True
+            else:
+                time.sleep(PAUSE_S)
+
+    def _was_committed(self, mark: object) -> bool:
+        """Return whether a transaction was committed whose end nobody told.
+
+        Asked once the database is back.  False too if it cannot be known in time.
+        """
+        deadline = time.monotonic() + KNOWN_AFTER_S
+        while mark is not None and time.monotonic() < deadline:
+            try:
+                with self._borrowed():
+                    known = self.dialect.was_committed(mark)
+            except PeeweeException as error:
+                if not self.dialect.is_outage(error):
+                    raise
+                known = None
+            if known is not None:
+                return known
+            time.sleep(PAUSE_S)
+        return False
 
     @property
     def _has_connection(self) -> bool:
@@ -212,23 +258,27 @@ class Engine:
             raise StoreUnavailable(message) from error
 
     def wait(self, attempts: int, pause_s: float) -> None:
-        """Wait until the database answers, for so many attempts; below 0 for ever.
+        """Wait until the database server answers.
+
+        Args:
+            attempts: how often it is tried again; below 0 is for ever.
+            pause_s: between two of them.
 
         Raises:
-            StoreUnavailable: it did not.
+            StoreUnavailable: it did not answer.
         """
-        number = 1
-        while True:
-            try:
-                self.rows("SELECT 1")
-            except StoreUnavailable:
-                if 0 <= attempts < number:
-                    raise
-                log.warning("the database does not answer, attempt %s", number)
-                number += 1
-                time.sleep(pause_s)
-            else:
-                return
+        with self._told("the database does not answer"):
+            while self.dialect.pool is not None:
+                try:
+                    self._fetch("SELECT 1", ())
+                except PeeweeException as error:
+                    if attempts == 0 or not self.dialect.is_outage(error):
+                        raise
+                    log.warning("the database does not answer: %s", error)
+                    attempts -= 1
+                    time.sleep(pause_s)
+                else:
+                    return
 
     @contextmanager
     def schema_turn(self) -> Iterator[None]:

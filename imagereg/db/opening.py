@@ -1,6 +1,7 @@
 """The configured database, opened for a process that works with it."""
 
 from imagereg.db.engine import Engine
+from imagereg.db.pool import PoolLimits
 from imagereg.db.schema import prepare
 from imagereg.settings import Settings
 
@@ -11,9 +12,16 @@ def connect(settings: Settings) -> Engine:
     Raises:
         ConfigurationError: the URL names an engine that is not supported.
     """
+    wanted = settings.database
     return Engine.connect(
-        settings.database.connection,
-        synchronous=settings.database.sqlite_synchronous,
+        wanted.connection,
+        synchronous=wanted.sqlite_synchronous,
+        limits=PoolLimits(
+            size=wanted.max_pool_size,
+            overflow=wanted.max_overflow,
+            timeout_s=wanted.pool_timeout,
+            recycle_s=wanted.connection_recycle_time,
+        ),
     )
 
 
@@ -22,7 +30,9 @@ def open_database(settings: Settings) -> Engine:
 
     Raises:
         ConfigurationError: its tables are not what this program works with.
+        StoreUnavailable: it did not answer, however often it was tried.
     """
     engine = connect(settings)
+    engine.wait(settings.database.max_retries, settings.database.retry_interval)
     prepare(engine, upgrades=settings.imagereg.auto_upgrade)
     return engine

@@ -9,7 +9,7 @@ Source: contract api-images 8, 17 and 23, stores S-14.
 
 from collections.abc import Callable, Sequence
 
-from imagereg.db.engine import Engine, Row
+from imagereg.db.engine import PATIENCE_S, Engine, Row
 from imagereg.db.locks import check_unlocked
 from imagereg.db.models import ImageRow, StagedPartRow
 from imagereg.db.outbox import EventType, note
@@ -136,7 +136,7 @@ class StagedRepository:
         Raises:
             PartConflict: the range does not fit those that came in meanwhile.
         """
-        with self._engine.transaction():
+        with self._engine.transaction(PATIENCE_S):
             if not self._engine.rows(
                 "SELECT 1 FROM staged_parts WHERE id = ? AND worker = ? AND void = ?",
                 (number, new.worker, False),
@@ -166,7 +166,7 @@ class StagedRepository:
 
         An image of which nothing is staged then waits for its data again.
         """
-        with self._engine.transaction():
+        with self._engine.transaction(PATIENCE_S):
             self._engine.delete(StagedPartRow, StagedPartRow.id == number)
             if left is not None:
                 condemn(self._engine, NO_IMAGE, (left,))

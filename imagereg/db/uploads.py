@@ -11,7 +11,7 @@ Source: contract api-images 8 and 15, stores S-1; SECURITY on orphaned bytes.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imagereg.db.engine import Engine
+from imagereg.db.engine import PATIENCE_S, Engine
 from imagereg.db.locks import check_unlocked
 from imagereg.db.models import ImageRow, LocationRow, UploadRow
 from imagereg.db.outbox import EventType, note
@@ -113,7 +113,7 @@ class UploadRepository:
         Returns False, with nothing written, if the image is no longer ``saving``.
         ``check`` runs in the same transaction, which it ends by raising.
         """
-        with self._engine.transaction():
+        with self._engine.transaction(PATIENCE_S):
             check()
             database = self._engine.peewee
             moved: int = (
@@ -140,7 +140,7 @@ class UploadRepository:
 
         Returns False if the image itself is gone.
         """
-        with self._engine.transaction():
+        with self._engine.transaction(PATIENCE_S):
             moved: int = (
                 ImageRow.update(
                     status=Status.QUEUED.value,

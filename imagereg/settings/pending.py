@@ -11,7 +11,6 @@ from types import MappingProxyType
 from imagereg.settings.load import Settings
 
 _LOGS = "logs are plain lines on standard error, or in log_file"
-_POOL = "SQLite needs no pool"
 _TOKENS = "each process remembers the tokens that it saw"
 _HEALTH = "the health check knows no conditions yet"
 
@@ -32,12 +31,6 @@ PENDING: Mapping[tuple[str, str], str] = MappingProxyType(
                 "DEFAULT",
                 "the server has fixed values for this",
                 "tcp_keepidle http_keepalive client_socket_timeout",
-            ),
-            (
-                "database",
-                _POOL,
-                "max_pool_size max_overflow pool_timeout connection_recycle_time "
-                "max_retries retry_interval",
             ),
             ("keystone_authtoken", _TOKENS, "memcached_servers"),
             (

@@ -251,9 +251,9 @@ class Mortal(Engine):
         return engine
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def schema_turn(self) -> Iterator[None]:
         if not self.keeps:
-            with super().transaction():
+            with super().schema_turn():
                 yield
             return
         self.rows("SELECT 1")

@@ -7,8 +7,7 @@ import pytest
 
 from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
-from imagereg.db.urls import sqlite_path
-from imagereg.errors import ConfigurationError, StoreUnavailable
+from imagereg.errors import StoreUnavailable
 from tests.db.conformance import Connect, EngineConformance
 
 
@@ -27,26 +26,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     prepare(engine)
     yield engine
     engine.close()
-
-
-@pytest.mark.parametrize(
-    ("url", "path"),
-    [
-        ("sqlite:///a/b.db", "a/b.db"),
-        ("sqlite:////a/b.db", "/a/b.db"),
-        ("sqlite+pysqlite:////a%20b", "/a b"),
-    ],
-)
-def test_paths_in_urls(url: str, path: str) -> None:
-    assert sqlite_path(url) == Path(path)
-
-
-@pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "x", "", "postgresql:///d"])
-def test_other_engines_are_refused_without_their_passwords(url: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        sqlite_path(url)
-
-    assert "secret" not in str(refused.value)
 
 
 def test_what_is_acknowledged_survives_a_power_cut(engine: Engine) -> None:

@@ -61,6 +61,21 @@ class Dialect(ABC):
         of a fresh database.
         """
 
+    @property
+    def mark(self) -> object:
+        """What this thread's transaction can be known by after its end, if by anything.
+
+        None where an end always is told.
+        """
+        return None
+
+    def was_committed(self, mark: object) -> bool | None:
+        """Return whether the transaction with this mark was committed.
+
+        None if it has not ended.
+        """
+        return None
+
     def damage(self) -> Iterator[str]:
         """Yield what is broken in the files themselves, if the engine can tell."""
         yield from ()

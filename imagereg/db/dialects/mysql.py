@@ -15,8 +15,10 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from threading import local
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 import pymysql
 from peewee import (
@@ -49,7 +51,13 @@ _SESSION = (
     " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
 )
 
-_TURN = "UPDATE write_turn SET number = number + 1 WHERE id = 1"
+#: The first row is the turn.  Each of the others keeps the name of a transaction for a
+#: while, by which is known whether it was committed.
+_TURN = (
+    "UPDATE write_turn SET number = number + 1, mark = IF(id = 1, '', %s)"
+    " WHERE id IN (1, %s)"
+)
+_MARKS = range(2, 258)
 
 #: How much of a long text an index covers, in characters.
 HEAD = 255
@@ -114,6 +122,10 @@ class _Database(MySQLDatabase):
 
     pool: Pool
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Peewee has it
+        self.own = local()
+        super().__init__(*args, **kwargs)
+
     def _connect(self) -> Any:  # noqa: ANN401 - as Peewee has it
         return self.pool.acquire()
 
@@ -122,8 +134,11 @@ class _Database(MySQLDatabase):
 
     def begin(self, *_: object) -> None:
         """Begin a transaction once no other one writes."""
-        for statement in ("BEGIN", _TURN):
-            self.execute_sql(statement)  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+        mark = uuid4()
+        place = _MARKS[mark.int % len(_MARKS)]
+        self.execute_sql("BEGIN")  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+        self.execute_sql(_TURN, (str(mark), place))  # type: ignore[no-untyped-call] # as above
+        self.own.mark = (place, str(mark))
 
 
 class MySQL(Dialect):
@@ -150,7 +165,8 @@ class MySQL(Dialect):
         pool = Pool(self, limits)
         peewee = _Database(address.database, autoconnect=False)
         peewee.pool = pool
-        self.peewee, self.pool = peewee, pool
+        self.peewee = self._database = peewee
+        self.pool = pool
 
     def table(self, sql: str) -> str:
         """Return a CREATE TABLE whose text is compared byte by byte, blanks too."""
@@ -181,6 +197,23 @@ class MySQL(Dialect):
         """Yield what the database has: kind, table, name and definition."""
         yield from self.ask(_PARTS).fetchall()
 
+    @property
+    def mark(self) -> object:
+        """Where this thread's transaction left its name, and the name."""
+        return self._database.own.mark
+
+    def was_committed(self, mark: object) -> bool | None:
+        """Return whether the transaction of this name was committed.
+
+        After a cut the server may still be about to end it, and then holds the row;
+        so does whoever writes just now.
+        """
+        place, name = cast("tuple[int, str]", mark)
+        row = self.ask(
+            "SELECT mark FROM write_turn WHERE id = %s LOCK IN SHARE MODE", place
+        ).fetchone()
+        return bool(row and row[0] == name)
+
     def is_outage(self, error: PeeweeException) -> bool:
         """Return whether the server is away, stops, or takes no writes."""
         if _number(error) in _OUTAGES:
@@ -199,9 +232,11 @@ class MySQL(Dialect):
         try:
             self.ask(
                 "CREATE TABLE IF NOT EXISTS write_turn"
-                " (id INTEGER PRIMARY KEY, number BIGINT NOT NULL) ENGINE=InnoDB"
+                " (id INTEGER PRIMARY KEY, number BIGINT NOT NULL,"
+                " mark CHAR(36) NOT NULL) ENGINE=InnoDB"
             )
-            self.ask("INSERT IGNORE INTO write_turn VALUES (1, 0)")
+            rows = ", ".join(f"({number}, 0, '')" for number in (1, *_MARKS))
+            self.ask(f"INSERT IGNORE INTO write_turn VALUES {rows}")  # noqa: S608 - numbers
             yield
         finally:
             self.ask("SELECT RELEASE_LOCK(%s)", name)

@@ -10,8 +10,8 @@ there are no deadlocks, and nothing fails to serialize.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import local
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from peewee import (
@@ -52,7 +52,8 @@ _BEGIN = (
     "BEGIN ISOLATION LEVEL READ COMMITTED;"
     f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s';"
     f" SET LOCAL idle_in_transaction_session_timeout = '{SILENCE_S}s';"
-    f" SELECT pg_advisory_xact_lock({_WRITERS})"
+    f" SELECT pg_advisory_xact_lock({_WRITERS});"
+    " SELECT pg_current_xact_id()::text"
 )
 
 _PARTS = """
@@ -100,6 +101,10 @@ class _Database(PostgresqlDatabase):
 
     pool: Pool
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Peewee has it
+        self.own = local()
+        super().__init__(*args, **kwargs)
+
     def _connect(self) -> Any:  # noqa: ANN401 - as Peewee has it
         return self.pool.acquire()
 
@@ -108,7 +113,10 @@ class _Database(PostgresqlDatabase):
 
     def begin(self, *_: object) -> None:
         """Begin a transaction once no other one writes."""
-        self.execute_sql(_BEGIN)  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+        cursor = self.execute_sql(_BEGIN)  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+        while cursor.nextset():
+            pass
+        self.own.number = cursor.fetchone()[0]
 
 
 class PostgreSQL(Dialect):
@@ -117,8 +125,7 @@ class PostgreSQL(Dialect):
     words: Words = _WORDS
 
     def __init__(self, connection: str, limits: PoolLimits) -> None:
-        url = urlsplit(connection)
-        uri = url._replace(scheme="postgresql").geturl()
+        uri = f"postgresql://{connection.partition('://')[2]}"
         try:
             told = conninfo_to_dict(uri)
         except psycopg.Error as error:
@@ -127,7 +134,8 @@ class PostgreSQL(Dialect):
         pool = Pool(self, limits)
         peewee = _Database(str(told.get("dbname") or "imagereg"), autoconnect=False)
         peewee.pool = pool
-        self.peewee, self.pool = peewee, pool
+        self.peewee = self._database = peewee
+        self.pool = pool
 
     def sought(self, parameters: Sequence[object]) -> Sequence[object]:
         """Return parameters with something that no row has in place of NUL.
@@ -156,6 +164,16 @@ class PostgreSQL(Dialect):
     def parts(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield what the database has: kind, table, name and definition."""
         yield from self.ask(_PARTS).fetchall()
+
+    @property
+    def mark(self) -> object:
+        """The number of this thread's transaction."""
+        return self._database.own.number
+
+    def was_committed(self, mark: object) -> bool | None:
+        """Return whether the transaction of this number was committed."""
+        row = self.ask("SELECT pg_xact_status(%s::xid8)", mark).fetchone()
+        return {"committed": True, "in progress": None}.get(row[0], False)
 
     def is_outage(self, error: PeeweeException) -> bool:
         """Return whether the server is away, stops, or takes no writes."""
