@@ -105,7 +105,7 @@ def test_a_connection_that_is_cut_anywhere_goes_on(
 
 @pytest.mark.usefixtures("haste")
 @settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -193,6 +193,7 @@ def test_ranges_come_side_by_side(node: Node, shared: Server, cutter: Cutter) ->
     assert [each.event for each in told].count("start") == 1
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_and_comes_back(tmp_path: Path, serve: Serve) -> None:
     server = serve(SHARING, files={"metadata.json": METADATA})
     node = Node.of(tmp_path, server)
