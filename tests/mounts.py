@@ -18,11 +18,11 @@ SHARING = {
     "btrfs": ("mkfs.btrfs", "-q"),
     "xfs": ("mkfs.xfs", "-q", "-m", "reflink=1"),
 }
-_SIZE_BYTES = 320 << 20  # What XFS wants at least; the file is sparse.
+_LEAST_BYTES = 320 << 20  # What XFS wants; the file is sparse.
 
 
 @contextmanager
-def sharing(kind: str, folder: Path) -> Iterator[Path]:
+def sharing(kind: str, folder: Path, size: int = _LEAST_BYTES) -> Iterator[Path]:
     """Yield the root of a file system of its own whose files can share blocks."""
     make = SHARING[kind]
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
@@ -31,7 +31,7 @@ def sharing(kind: str, folder: Path) -> Iterator[Path]:
         pytest.skip(f"{make[0]} is missing: nothing is shown of {kind}")
     disk, root = folder / f"{kind}.disk", folder / kind
     disk.touch()
-    os.truncate(disk, _SIZE_BYTES)
+    os.truncate(disk, max(size, _LEAST_BYTES))
     subprocess.run([program, *make[1:], disk], check=True, capture_output=True)
     with mounted(["-o", "loop", str(disk)], root):
         yield root

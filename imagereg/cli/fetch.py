@@ -180,7 +180,7 @@ def way_options(command: Command) -> Command:
     type=click.Choice(SHOWN),
     default="auto",
     show_default=True,
-    help="How far it is: on the terminal, or as JSON lines.",
+    help="How far it is: on the terminal, line by line in a log, or as JSON lines.",
 )
 @node_options
 @service_options

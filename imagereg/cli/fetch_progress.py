@@ -3,6 +3,7 @@
 Source: contract compute-fetch C-12.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +26,9 @@ from imagereg.fetch.reporting import Listener
 
 SHOWN = ("auto", "bar", "json", "none")
 
+#: How often a log gets a line of an image on its way.
+LINE_EVERY_S = 30.0
+
 #: Events that a bar names; everything else moves it.
 _WORDS = {"verify": "verifying", "convert": "converting"}
 
@@ -38,10 +42,10 @@ class Display:
 
     def __init__(self, shown: str, *, as_json: bool) -> None:
         self._console = Console(stderr=True, highlight=False)
+        is_shown = shown in ("auto", "bar")
         # A bar in a log would be one line for each of its moves.
-        is_terminal = self._console.is_terminal
-        self._has_bar = shown == "bar" or (shown == "auto" and is_terminal)
-        self._has_line = shown in ("auto", "bar") and not as_json
+        self._has_bar = is_shown and self._console.is_terminal
+        self._has_line = is_shown and not as_json
         self._has_events = shown == "json"
         self.is_json = as_json or self._has_events
 
@@ -53,6 +57,8 @@ class Display:
         elif self._has_bar:
             with _bars(self._console) as bars:
                 yield _Mover(bars, image)
+        elif self._has_line:
+            yield _Teller(self._console, image)
         else:
             yield None
 
@@ -79,6 +85,26 @@ class _Mover:
         self._bars.update(
             self._task, completed=progress.done, total=progress.total, what=what
         )
+
+
+class _Teller:
+    """Writes a line now and then, for logs."""
+
+    def __init__(self, console: Console, image: str) -> None:
+        self._console = console
+        self._image = image
+        self._last = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.event != "progress" or now - self._last < LINE_EVERY_S:
+            return
+        self._last = now
+        total = f" of {decimal(progress.total)}" if progress.total else ""
+        share = f" ({progress.done / progress.total:.0%})" if progress.total else ""
+        rate = f"{decimal(round(progress.rate))}/s, {progress.source}"
+        line = f"{self._image}: {decimal(progress.done)}{total}{share}, {rate}"
+        self._console.print(line, markup=False, soft_wrap=True)
 
 
 def _bars(console: Console) -> Bars:

@@ -65,7 +65,7 @@ def test_the_comparison_with_the_floors_runs(
 def test_the_benchmark_of_fetching_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench_fetch.main(["--mib", "4", "--rounds", "1", "--folder", str(tmp_path)])
+    bench_fetch.main(["--mib", "8", "--rounds", "1", "--folder", str(tmp_path)])
 
     printed = capsys.readouterr().out
     for name in bench_fetch.FLOORS:

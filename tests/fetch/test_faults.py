@@ -225,6 +225,23 @@ def test_a_killed_process_leaves_a_part_for_the_next(node: Node, image_id: str) 
     assert node.litter() == []
 
 
+@pytest.mark.long
+def test_a_process_that_is_killed_holds_no_lock(node: Node, image_id: str) -> None:
+    words = (image_id, "--cache-dir", "cache", "--endpoint", node.server.base)
+    process = node.command(*words, "--limit-rate", str(4 * MIB))
+    kept = node.where / "cache" / image_id[:2] / image_id
+    part = kept.with_name(kept.name + ".part")
+    assert eventually(lambda: part.exists() and part.stat().st_size > MIB)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert (node.where / "cache" / "locks" / f"{image_id}.lock").exists()
+
+    result = node.with_cache(lock_timeout=0).fetcher().fetch(image_id)
+
+    assert (result.source, kept.read_bytes()) == ("http", DATA)
+    assert node.litter() == []
+
+
 def test_a_disk_that_fills_up(node: Node, image_id: str) -> None:
     process = begin(
         node,

@@ -264,6 +264,15 @@ def test_nothing_is_read_where_nothing_is_mounted(node: Node, shared: Server) ->
         )
 
 
+def test_a_mountpoint_that_is_missing_is_told(node: Node, shared: Server) -> None:
+    missing = node.sharing(mountpoint=node.where / "nowhere")
+    image_id = upload(shared)
+
+    assert missing.fetcher().fetch(image_id, node.dest).source == "http"
+    with pytest.raises(FetchNoData, match="the mountpoint cannot be opened"):
+        missing.fetcher(direct="only").fetch(image_id, node.dest)
+
+
 def test_never_means_never(node: Node, shared: Server) -> None:
     result = node.sharing().fetcher(direct="never").fetch(upload(shared), node.dest)
 
