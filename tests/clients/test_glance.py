@@ -5,7 +5,9 @@ is sent, so it is given a token, which the registry does not look at.
 """
 
 import hashlib
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,28 @@ def members(result: Result) -> set[tuple[str, str]]:
     """Return member and status of each row of a table of members."""
     rows = re.findall(r"^\| [0-9a-f-]{36} \| (\S+) +\| (\w+) +\|$", result.shown, re.M)
     return {(member, status) for member, status in rows}
+
+
+@pytest.mark.long
+def test_what_the_operator_declares_is_known_to_the_client(
+    programs: Path, serve: Callable[..., Server]
+) -> None:
+    # The schema that the server publishes is what the client checks values by.
+    colours = {"type": "string", "enum": ["red", "blue"], "description": "Its colour"}
+    declared = {"colour": colours, "wheels": {"type": "integer", "minimum": 2}}
+    server = serve(
+        {"paste_deploy": {"flavor": None}},
+        files={"schema-image.json": json.dumps(declared)},
+    )
+    token = ("--os-image-url", server.base, "--os-auth-token", "none-needed")
+    glance = Command(programs / "glance", token)
+
+    created = table(glance("image-create", "--name", "n", "--property", "colour=red"))
+    changed = table(glance("image-update", "--property", "colour=blue", created["id"]))
+    refused = glance.attempt("image-update", "--property", "colour=x", created["id"])
+    explained = glance("explain", "image")
+
+    assert (created["colour"], changed["colour"]) == ("red", "blue")
+    assert refused.status == 1
+    assert "Unable to set 'colour' to 'x'" in refused.errors
+    assert re.search(r"\| colour +\| Its colour +\|", explained.shown)
