@@ -8,7 +8,7 @@ import pytest
 
 from imagereg.errors import ConfigurationError
 from imagereg.images.quotas import LimitTable, ProjectLimits, load_limits
-from tests.server import Server
+from tests.server import Server, eventually
 from tests.wire import Answer, Client, as_
 
 RAW = {"disk_format": "raw", "container_format": "bare"}
@@ -76,6 +76,34 @@ def test_parallel_uploads_never_exceed_the_size_together(
     assert {image["status"] for image in listed} <= {"active", "queued"}
     freed = next(image for image in listed if image["status"] == "queued")
     assert upload(owner, freed["id"], 100 * 1024).status == 204
+
+
+def test_no_more_uploads_run_at_a_time_than_a_project_may(limited: Server) -> None:
+    def client() -> Client:
+        return Client(limited.base, as_("bea", "busy"))
+
+    first, *others = [create(client()) for _ in range(6)]
+    meanwhile: list[int] = []
+
+    def uploading() -> object:
+        usage = client().request("GET", "/v2/info/usage").json()["usage"]
+        return usage["image_count_uploading"]
+
+    def body() -> Iterator[bytes]:
+        yield b"one"
+        assert eventually(lambda: uploading() == {"usage": 1, "limit": 1})
+        with ThreadPoolExecutor(5) as pool:
+            answers = pool.map(lambda each: upload(client(), each, 3), others)
+            meanwhile.extend(answer.status for answer in answers)
+        yield b"two"
+
+    headers = {"Content-Type": "application/octet-stream"}
+    path = f"/v2/images/{first}/file"
+    done = client().request("PUT", path, body=body(), headers=headers)
+
+    assert (done.status, meanwhile) == (204, [413] * 5)
+    assert upload(client(), others[0], 3).status == 204
+    assert uploading() == {"usage": 0, "limit": 1}
 
 
 def test_reaching_a_limit_is_allowed(limited: Server) -> None:
