@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from struct import pack
@@ -29,11 +29,14 @@ from gunicorn.arbiter import Arbiter
 
 from imagereg.api.auth import DUPLICATES_HEADER, IDENTITY_HEADERS
 from imagereg.app import Registry
-from imagereg.errors import ConfigurationError
+from imagereg.errors import ConfigurationError, ImageRegError
 from imagereg.settings import Settings
 from imagereg.transport import Log, Transport, Worker
 
 log = logging.getLogger(__name__)
+
+#: Reads the configuration again, and makes a registry of it.
+Reopen = Callable[[], tuple[Registry, Settings]]
 
 #: How long a worker waits for its transfers after SIGTERM, in seconds.
 GRACE_S = 3600
@@ -79,14 +82,21 @@ def check_exposure(settings: Settings, host: str) -> None:
         raise ConfigurationError([fault])
 
 
-def serve(registry: Registry, settings: Settings, listen: Listen) -> None:
-    """Serve until SIGTERM; a second one stops at once.  Does not return."""
+def serve(
+    registry: Registry, settings: Settings, listen: Listen, reopen: Reopen
+) -> None:
+    """Serve until SIGTERM; a second one stops at once.  Does not return.
+
+    SIGHUP has the configuration read again: ``reopen`` makes a registry of it, new
+    processes serve that one, and the old ones end with their transfers.  Faults are
+    logged, and then everything stays.
+    """
     registry.recovery.run()
     registry.recovery.sweep()
     # Each process opens connections of its own: SQLite's must not cross a fork.
     registry.engine.close()
     _allow_open_files()
-    _Server(registry, settings, listen).run()
+    _Server(registry, settings, listen, reopen).run()
 
 
 class _Arbiter(Arbiter):
@@ -106,11 +116,26 @@ class _Arbiter(Arbiter):
 class _Server(BaseApplication):
     """The application and its settings, as gunicorn wants them."""
 
-    def __init__(self, registry: Registry, settings: Settings, listen: Listen) -> None:
+    def __init__(
+        self, registry: Registry, settings: Settings, listen: Listen, reopen: Reopen
+    ) -> None:
         self._registry = registry
         self._settings = settings
         self._listen = listen
+        self._reopen = reopen
         super().__init__()
+
+    def reload(self) -> None:
+        """Take over the configuration as it is now, as a whole or not at all."""
+        try:
+            registry, settings = self._reopen()
+        except ImageRegError as error:
+            log.error("the configuration stays as it was: %s", error.message)  # noqa: TRY400 - an operator's fault
+            return
+        registry.engine.close()
+        self._registry, self._settings, self.callable = registry, settings, None
+        super().reload()
+        log.info("the configuration was read again")
 
     def load_config(self) -> None:
         """Set every option; nothing is read from files or the environment."""

@@ -1,11 +1,15 @@
 """`imagereg serve`: run the server."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imagereg.errors import ConfigurationError
-from imagereg.settings import load_settings
+from imagereg.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from imagereg.app import Registry
 
 DEFAULT_HOST = "127.0.0.1"
 
@@ -43,6 +47,9 @@ def serve(
 
     Without a configuration file it keeps everything under ./state, asks nobody for
     an identity and listens on the loopback address alone.
+
+    SIGHUP reads the configuration again without an interruption; address, port and
+    number of processes stay.  SIGTERM stops when running transfers have ended.
     """
     settings = load_settings(config_files)
     # Imported here, so that a faulty configuration is told without loading a server.
@@ -70,4 +77,12 @@ def serve(
         workers or settings.default.workers,
         grace_s,
     )
-    run(registry, settings, listen)
+
+    def reopen() -> tuple["Registry", Settings]:
+        fresh = load_settings(config_files)
+        check_exposure(fresh, address)
+        again = create_app(fresh)
+        configure_logging(fresh)
+        return again, fresh
+
+    run(registry, settings, listen, reopen)
