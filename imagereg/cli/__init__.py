@@ -8,6 +8,7 @@ from importlib import import_module
 
 import click
 
+from imagereg.cli.examples import explain
 from imagereg.errors import ConfigurationError, ImageRegError
 
 # Command name -> (module of this package, attribute, one line of help).
@@ -28,6 +29,7 @@ COMMANDS = {
     "metadefs": ("metadefs", "metadefs", "Load and export metadata definitions."),
     "cache": ("cache", "cache", "Look after the image cache of this node."),
     "user": ("user", "user", "Look after the users of flavor http_basic."),
+    "completion": ("completion", "completion", "Complete commands in a shell."),
     "props": ("props", "props", "Look for mistakes in images' properties."),
 }
 
@@ -47,6 +49,7 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(
             import_module(f"imagereg.cli.{module}"), attribute
         )
+        explain(command, cmd_name)
         return command
 
     def format_commands(
