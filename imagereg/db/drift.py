@@ -5,13 +5,17 @@ wanted; columns and tables hold what nothing else knows.  Tables and indexes of 
 names are the operator's own business.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from imagereg.db.engine import Engine
 from imagereg.db.flaws import Advice, Flaw
 from imagereg.db.live import Part, PartKind, parts
-from imagereg.db.schema import create, latest, version
+from imagereg.db.schema import LATER, additions, create, latest, version
+
+#: What a statement makes.
+_MADE = re.compile(r"CREATE (UNIQUE )?(INDEX|TRIGGER) [\"`]?(?P<name>\w+)")
 
 #: What holds rows; anything else is made from these alone.
 _HOLDING = frozenset({PartKind.TABLE, PartKind.COLUMN})
@@ -27,7 +31,7 @@ def find_drift(engine: Engine, *, fix: bool = False) -> Iterator[Flaw]:
         yield _of_version(present)
         return
     yield from _damage(engine)
-    there, wanted = parts(engine), fresh_parts()
+    there, wanted = parts(engine), fresh_parts(engine)
     lost = {part for part in wanted if part.kind in _HOLDING and part not in there}
     without_table = {part.table for part in lost if part.kind is PartKind.TABLE}
     damaged = {part.table for part in lost}
@@ -38,20 +42,21 @@ def find_drift(engine: Engine, *, fix: bool = False) -> Iterator[Flaw]:
             continue
         flaw = _compared(part, there.get(part), wanted[part])
         if fix and part.kind not in _HOLDING and part.table not in damaged:
-            _remake(engine, part, wanted[part], is_there=part in there)
+            _remake(engine, part, is_there=part in there)
             flaw = replace(flaw, fixed=True)
         yield flaw
     yield from _strangers(there, wanted)
 
 
-def fresh_parts() -> Mapping[Part, str]:
-    """Return the parts of a database that was made just now."""
-    engine = Engine.connect("sqlite:///:memory:")
-    try:
-        create(engine)
-        return parts(engine)
-    finally:
-        engine.close()
+def fresh_parts(engine: Engine) -> Mapping[Part, str]:
+    """Return the parts of a database of this kind that was made just now.
+
+    Raises:
+        ConfigurationError: the account may make none.
+    """
+    with engine.scratch() as empty:
+        create(empty)
+        return parts(empty)
 
 
 def _of_version(present: int) -> Flaw:
@@ -72,11 +77,20 @@ def _compared(part: Part, found: str | None, wanted: str) -> Flaw:
     return Flaw(f"{part} is `{found}` and should be `{wanted}`", advice)
 
 
-def _remake(engine: Engine, part: Part, statement: str, *, is_there: bool) -> None:
-    with engine.transaction():
+def _remake(engine: Engine, part: Part, *, is_there: bool) -> None:
+    """Make an index or a trigger, and the functions that triggers call."""
+    with engine.schema_turn():
         if is_there:
-            engine.execute(f"DROP {part.kind.upper()} {part.name}")
-        engine.execute(statement)
+            engine.execute(engine.dialect.drop(part.kind, part.table, part.name))
+        for change in LATER:
+            if change.part == part:
+                change.make(engine)
+        for statement in additions(engine):
+            made = _MADE.match(statement)
+            if statement.startswith("CREATE OR REPLACE FUNCTION") or (
+                made is not None and made["name"] == part.name
+            ):
+                engine.execute(statement)
 
 
 def _strangers(there: Mapping[Part, str], wanted: Mapping[Part, str]) -> Iterator[Flaw]:

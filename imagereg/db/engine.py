@@ -312,6 +312,27 @@ class Engine:
         with self._told(_UNREADABLE), self._borrowed():
             return tuple(self.dialect.parts())
 
+    @contextmanager
+    def scratch(self) -> Iterator["Engine"]:
+        """Give a block an empty database of the same kind, which goes afterwards.
+
+        Raises:
+            ConfigurationError: the account may not make one.
+            StoreUnavailable: the database is away.
+        """
+        with (
+            self._told(_UNREADABLE),
+            self._borrowed(),
+            self.dialect.scratch() as dialect,
+        ):
+            yield self if dialect is self.dialect else Engine(dialect)
+
+    def additions(self, table: type[Model]) -> Iterator[str]:
+        """Yield the statements that make the indexes Peewee knows of a table."""
+        schema = SchemaManager(table, self.peewee)
+        for index in schema._create_indexes(safe=False):  # type: ignore[attr-defined] # noqa: SLF001 - Peewee shows a statement nowhere else
+            yield str(index.query()[0])
+
     def damage(self) -> Sequence[str]:
         """Return what is broken in the files of the database, if it can tell.
 

@@ -8,7 +8,7 @@ Each step is one transaction together with the row that records it.  Where chang
 tables cannot be taken back (MariaDB), the row comes last, and the step begins again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from peewee import SchemaManager
 
@@ -26,6 +26,9 @@ UNFINISHED = 0
 _ALL = "all tables"
 
 ALL_TABLES = (*TABLES, *METADEF_TABLES, *TASK_TABLES)
+
+#: What steps made, and no table or dialect says.
+LATER = (LOCATIONS_BY_URL, EVENTS_BY_IMAGE)
 
 #: Told of each step that was taken: the version it led to, and what is new.
 Told = Callable[[int, str], object]
@@ -99,10 +102,20 @@ def create(engine: Engine) -> None:
     """Make all tables of the present, in a database that has none of them."""
     for table in ALL_TABLES:
         engine.create(table)
-    LOCATIONS_BY_URL.make(engine)
-    EVENTS_BY_IMAGE.make(engine)
+    for change in LATER:
+        change.make(engine)
     for statement in engine.dialect.additions():
         engine.execute(statement)
+
+
+def additions(engine: Engine) -> Iterator[str]:
+    """Yield the statements that make indexes and triggers, and what those call.
+
+    All but those of `LATER`.
+    """
+    for table in ALL_TABLES:
+        yield from engine.additions(table)
+    yield from engine.dialect.additions()
 
 
 def _go_on(engine: Engine, present: int) -> tuple[int, str]:

@@ -5,14 +5,18 @@ time answered from it, both with ``{dir}`` for the directory of the registry.  N
 ever changes.
 """
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from imagereg.db.engine import Engine
+from imagereg.db.schema import prepare
+from tests import databases
 
 HERE = Path(__file__).with_name("released")
 
@@ -59,3 +63,63 @@ def answers(number: int, where: Path) -> Sequence[Recorded]:
     text = (HERE / f"schema-{number}.answers.json").read_text()
     found = json.loads(text.replace("{dir}", str(where)))
     return [Recorded(**each) for each in found]
+
+
+#: Columns that hold truth values, which not every engine takes for numbers.
+_TRUTHS = frozenset({"protected", "os_hidden", "typed", "kept", "whole", "void"})
+
+#: Tables that the engine fills itself.
+_FILLED = frozenset({"image_shares", "schema_versions"})
+
+
+@contextlib.contextmanager
+def filled(where: Path) -> Iterator[Engine]:
+    """Yield a database of the present, on the engine under test, full of rows.
+
+    On a server it has the rows of the newest dump, and is nobody else's.
+    """
+    number = VERSIONS[-1]
+    if databases.NAME == "sqlite":
+        engine = restored(number, where)
+        prepare(engine)
+    else:
+        service = databases.service(databases.NAME)
+        url = service.empty(f"filled_{uuid4().hex[:12]}")
+        engine = Engine.connect(url)
+        prepare(engine)
+        _copy(restore(number, where), engine)
+    yield engine
+    engine.close()
+
+
+def _copy(path: Path, engine: Engine) -> None:
+    database = sqlite3.connect(path)
+    tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    with engine.transaction():
+        names_of = {name for (name,) in tables} - _FILLED
+        # Images come first: triggers of what hangs on them look for them.
+        for table in sorted(names_of, key=lambda name: (name != "images", name)):
+            if table.startswith("sqlite_"):
+                continue
+            cursor = database.execute(f"SELECT * FROM {table}")
+            names = [each[0] for each in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor]
+            for row in rows:
+                row |= {name: bool(row[name]) for name in _TRUTHS & row.keys()}
+                if isinstance(row.get("id"), int):
+                    # Numbers of rows are the engine's to give.
+                    del row["id"]
+            engine.insert(table, rows)
+    database.close()
+
+
+def change(engine: Engine, sql: str, *parameters: object) -> None:
+    """Run one statement behind the back of the program."""
+    with engine.transaction():
+        engine.execute(sql, parameters)
+
+
+def insert(engine: Engine, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows behind the back of the program."""
+    with engine.transaction():
+        engine.insert(table, rows)

@@ -14,19 +14,16 @@ from imagereg.db.flaws import Advice
 from imagereg.db.images import ImageRepository
 from imagereg.db.live import PartKind, parts
 from imagereg.db.schema import latest, prepare, upgrade
+from tests import databases
 from tests.db.conformance import an_image, free
-from tests.db.released import VERSIONS, restored
-
-EVERYTHING = VERSIONS[-1]
+from tests.db.released import VERSIONS, change, filled, insert, restored
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """Yield a database of the present with rows in every table."""
-    engine = restored(EVERYTHING, tmp_path)
-    upgrade(engine)
-    yield engine
-    engine.close()
+    with filled(tmp_path) as engine:
+        yield engine
 
 
 def rows_of(engine: Engine) -> dict[str, list[str]]:
@@ -53,7 +50,7 @@ def test_what_is_made_from_other_things_is_made_anew(
     before = parts(engine)
     gone = sorted(part for part in before if part.kind is kind)
     for part in gone:
-        engine.execute(f"DROP {kind.upper()} {part.name}")
+        change(engine, engine.dialect.drop(kind, part.table, part.name))
 
     found = list(find_drift(engine))
     still = parts(engine)
@@ -68,13 +65,15 @@ def test_what_is_made_from_other_things_is_made_anew(
 
 def test_an_index_of_something_else_is_made_anew(engine: Engine) -> None:
     before = parts(engine)
-    engine.execute("DROP INDEX images_owner_name")
-    engine.execute("CREATE INDEX images_owner_name ON images (name)")
+    drop = engine.dialect.drop("index", "images", "images_owner_name")
+    change(engine, drop)
+    change(engine, "CREATE INDEX images_owner_name ON images (name)")
 
     (found,) = find_drift(engine, fix=True)
 
     assert found.fixed
-    assert "CREATE INDEX images_owner_name ON images (name)" in found.what
+    assert found.what.startswith("index images_owner_name of table images is `")
+    assert "name" in found.what.partition("` and should be `")[0]
     assert parts(engine) == before
 
 
@@ -92,17 +91,18 @@ def test_an_index_of_something_else_is_made_anew(engine: Engine) -> None:
             "column extra of table leases is not of this program",
             Advice.REMOVE,
         ),
-        (
+        pytest.param(
             "CREATE TRIGGER odd AFTER DELETE ON leases BEGIN SELECT 1; END",
             "trigger odd of table leases is not of this program",
             Advice.REMOVE,
+            marks=databases.sqlite_only,
         ),
     ],
 )
 def test_what_only_a_person_can_judge_is_told(
     engine: Engine, damage: str, told: str, advice: Advice
 ) -> None:
-    engine.execute(damage)
+    change(engine, damage)
     damaged = parts(engine)
 
     found = list(find_drift(engine, fix=True))
@@ -112,11 +112,13 @@ def test_what_only_a_person_can_judge_is_told(
     assert parts(engine) == damaged
 
 
+@databases.sqlite_only
 def test_a_column_of_another_sort_is_told(engine: Engine) -> None:
-    engine.execute("DROP TABLE leases")
-    engine.execute(
+    change(engine, "DROP TABLE leases")
+    change(
+        engine,
         "CREATE TABLE leases (name VARCHAR(64) NOT NULL PRIMARY KEY,"
-        " worker VARCHAR(255), beat_at_us INTEGER NOT NULL)"
+        " worker VARCHAR(255), beat_at_us INTEGER NOT NULL)",
     )
 
     (found,) = find_drift(engine)
@@ -128,8 +130,8 @@ def test_a_column_of_another_sort_is_told(engine: Engine) -> None:
 
 
 def test_tables_and_indexes_of_the_operator_are_no_flaws(engine: Engine) -> None:
-    engine.execute("CREATE TABLE reports (day TEXT)")
-    engine.execute("CREATE INDEX by_size ON images (size)")
+    change(engine, "CREATE TABLE reports (day TEXT)")
+    change(engine, "CREATE INDEX by_size ON images (size)")
 
     assert list(find_drift(engine)) == []
 
@@ -141,10 +143,10 @@ def test_another_version_is_not_compared(
     engine: Engine, number: int | None, advice: Advice
 ) -> None:
     if number is None:
-        engine.execute("DELETE FROM schema_versions WHERE version > 1")
+        change(engine, "DELETE FROM schema_versions WHERE version > 1")
     else:
-        engine.insert("schema_versions", [{"version": number, "applied_at_us": 0}])
-    engine.execute("DROP TABLE leases")
+        insert(engine, "schema_versions", [{"version": number, "applied_at_us": 0}])
+    change(engine, "DROP TABLE leases")
 
     (found,) = find_drift(engine, fix=True)
 
@@ -153,7 +155,7 @@ def test_another_version_is_not_compared(
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "state" / "registry.sqlite"
-    engine = restored(EVERYTHING, tmp_path)
+    engine = restored(VERSIONS[-1], tmp_path)
     upgrade(engine)
     engine.close()
     database = sqlite3.connect(path)
@@ -177,6 +179,11 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
 
 
 # The rows.
+
+#: There a trigger puts it right with each write.
+without_mariadb = pytest.mark.skipif(
+    databases.NAME == "mariadb", reason="no statement can make a shelf wrong"
+)
 
 #: What damages rows, and words of what is told about it.
 DAMAGES = {
@@ -207,14 +214,17 @@ DAMAGES = {
 #: What is left behind, and the same.
 LEFT_BEHIND = {
     "share": (
-        "INSERT INTO image_shares SELECT 'no', member_id, member_status, name, status,"
+        "INSERT INTO image_shares (id, member_id, member_status, name, status,"
+        " visibility, owner, shelf, container_format, disk_format, size,"
+        " created_at_us, updated_at_us) SELECT 'no', member_id, member_status, name,"
+        " status,"
         " visibility, owner, shelf, container_format, disk_format, size,"
         " created_at_us, updated_at_us FROM image_shares LIMIT 1",
         "1 memberships that only lists know: no project-",
     ),
     "property": (
         "INSERT INTO image_properties (image_id, name, value, head, typed,"
-        " created_at_us) VALUES ('no', 'a', 'b', 'b', 0, 1)",
+        " created_at_us) VALUES ('no', 'a', 'b', 'b', FALSE, 1)",
         "1 rows of image_properties that hang on nothing in images: no a",
     ),
     "tag": (
@@ -247,11 +257,18 @@ LEFT_BEHIND = {
 }
 
 
-@pytest.mark.parametrize("name", [*DAMAGES, *LEFT_BEHIND])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("shelf", marks=without_mariadb),
+        *(each for each in DAMAGES if each != "shelf"),
+        *LEFT_BEHIND,
+    ],
+)
 def test_rows_that_disagree_are_found_and_mended(engine: Engine, name: str) -> None:
     damage, told = (DAMAGES | LEFT_BEHIND)[name]
     before = rows_of(engine)
-    engine.execute(damage)
+    change(engine, damage)
     damaged = rows_of(engine)
 
     (found,) = find_disagreements(engine)
@@ -270,7 +287,8 @@ def test_bytes_of_a_location_without_image_are_given_to_the_stores(
 ) -> None:
     used = engine.rows("SELECT url FROM image_locations LIMIT 1")[0][0]
     for url in ("file:///alone", used):
-        engine.insert(
+        insert(
+            engine,
             "image_locations",
             [{"image_id": "no", "url": url, "metadata": "{}", "store": "fast"}],
         )
@@ -286,7 +304,7 @@ def test_bytes_of_a_location_without_image_are_given_to_the_stores(
 
 def test_a_deleted_image_comes_back_into_the_scrubbers_list(engine: Engine) -> None:
     before = engine.rows("SELECT image_id FROM pending_deletes")
-    engine.execute("DELETE FROM pending_deletes")
+    change(engine, "DELETE FROM pending_deletes")
 
     (found,) = find_disagreements(engine, fix=True)
 
@@ -296,9 +314,10 @@ def test_a_deleted_image_comes_back_into_the_scrubbers_list(engine: Engine) -> N
 
 
 def test_an_id_that_came_back_takes_a_person(engine: Engine) -> None:
-    engine.execute(
+    change(
+        engine,
         "INSERT INTO image_tombstones SELECT id, owner, 1 FROM images"
-        " WHERE name = 'public'"
+        " WHERE name = 'public'",
     )
     before = rows_of(engine)
 
@@ -316,7 +335,7 @@ def test_more_than_a_batch_is_mended(tmp_path: Path) -> None:
     with engine.transaction():
         for _ in range(BATCH + 5):
             images.add(ApprovedImage(an_image(name="x")), free)
-    engine.execute("UPDATE images SET shelf = 2")
+    change(engine, "UPDATE images SET shelf = 2")
 
     (found,) = find_disagreements(engine, fix=True)
 
@@ -327,7 +346,16 @@ def test_more_than_a_batch_is_mended(tmp_path: Path) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize("value", ["", "ö" * 200, "a\u0000b", "\U0001f600" * 130, None])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "ö" * 200,
+        pytest.param("a\u0000b", marks=databases.sqlite_only),
+        "\U0001f600" * 130,
+        None,
+    ],
+)
 def test_no_value_that_clients_may_send_is_a_flaw(
     engine: Engine, value: str | None
 ) -> None:

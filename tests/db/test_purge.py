@@ -15,7 +15,7 @@ from imagereg.db.schema import upgrade
 from imagereg.errors import Duplicate
 from imagereg.model import now_us
 from tests.db.conformance import an_image, free
-from tests.db.released import VERSIONS, restored
+from tests.db.released import VERSIONS, filled, insert, restored
 from tests.db.test_check import rows_of
 
 OLD, NEW, CUT = 1_000, 3_000, 2_000
@@ -24,17 +24,15 @@ OLD, NEW, CUT = 1_000, 3_000, 2_000
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """Yield a database with rows in every table."""
-    engine = restored(VERSIONS[-1], tmp_path)
-    upgrade(engine)
-    yield engine
-    engine.close()
+    with filled(tmp_path) as engine:
+        yield engine
 
 
 def bury(engine: Engine, deleted_at_us: int, **rows: int) -> str:
     """Make a tombstone with remains; return the id."""
     image_id = str(uuid4())
-    engine.insert(
-        "image_tombstones", [{"id": image_id, "deleted_at_us": deleted_at_us}]
+    insert(
+        engine, "image_tombstones", [{"id": image_id, "deleted_at_us": deleted_at_us}]
     )
     values: dict[str, dict[str, object]] = {
         "image_properties": {"typed": False, "created_at_us": 1},
@@ -68,10 +66,15 @@ def bury(engine: Engine, deleted_at_us: int, **rows: int) -> str:
     for table, count in rows.items():
         remains = REMAINS[table]
         (key,) = [each for each in remains.key if each != remains.column]
-        engine.insert(
+        insert(
+            engine,
             table,
             [
-                {remains.column: image_id, key: f"{number}-{image_id}", **values[table]}
+                {
+                    remains.column: image_id,
+                    key: f"{number}-{image_id}"[:36],
+                    **values[table],
+                }
                 for number in range(count)
             ],
         )
@@ -123,7 +126,8 @@ def test_images_marked_as_deleted_become_tombstones(engine: Engine) -> None:
         images.add(ApprovedImage(image), free)
         where = {"id": image.id}
         marked = {"status": "deleted", "updated_at_us": updated_at_us}
-        engine.update("images", marked, where)
+        with engine.transaction():
+            engine.update("images", marked, where)
 
     removed = Purge(engine, CUT).run()
 
@@ -138,9 +142,10 @@ def test_images_marked_as_deleted_become_tombstones(engine: Engine) -> None:
 def test_work_that_is_to_be_done_is_kept(engine: Engine) -> None:
     image_id = bury(engine, OLD, tasks=2)
     first, second = engine.rows("SELECT id FROM tasks WHERE image_id = ?", (image_id,))
-    engine.update("tasks", {"status": "processing"}, {"id": first[0]})
+    with engine.transaction():
+        engine.update("tasks", {"status": "processing"}, {"id": first[0]})
     job = {"task_id": second[0], "beat_at_us": 1, "attempts": 0, "payload": "{}"}
-    engine.insert("jobs", [job])
+    insert(engine, "jobs", [job])
 
     assert Purge(engine, CUT).run() == {}
 
@@ -169,7 +174,8 @@ def test_one_run_after_another_comes_to_an_end(engine: Engine) -> None:
 
 
 def test_many_tombstones_are_walked_along(engine: Engine) -> None:
-    engine.insert(
+    insert(
+        engine,
         "image_tombstones",
         [{"id": str(uuid4()), "deleted_at_us": OLD} for _ in range(2 * TOMBSTONES)],
     )

@@ -88,6 +88,20 @@ class Dialect(ABC):
     def schema_turn(self) -> AbstractContextManager[None]:
         """Run a block in which no other process changes the tables."""
 
+    @abstractmethod
+    def scratch(self) -> AbstractContextManager["Dialect"]:
+        """Give a block a place of its own, which is empty, and gone afterwards.
+
+        The dialect is that of the place, which may be this one turned there.
+
+        Raises:
+            ConfigurationError: the account may not make one.
+        """
+
+    def drop(self, kind: str, table: str, name: str) -> str:
+        """Return the statement that drops an index or a trigger of a table."""
+        return f"DROP {kind.upper()} {name}"
+
     def ask(self, sql: str, *parameters: object) -> Any:  # noqa: ANN401 - the driver's
         """Run one statement in the driver's own words and return its cursor."""
         return self.peewee.execute_sql(sql, parameters)  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped

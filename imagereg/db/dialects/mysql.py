@@ -13,6 +13,7 @@ that what was interrupted there is begun again.
 
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import local
@@ -83,6 +84,9 @@ SELECT 'trigger', event_object_table, trigger_name, CONCAT(
   action_timing, ' ', event_manipulation, ' ', action_statement)
   FROM information_schema.triggers WHERE trigger_schema = DATABASE()
 """
+
+#: The account lacks a right.
+_DENIED = frozenset({ER.DBACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR})
 
 #: What is told in other classes: a server that takes no writes.
 _OUTAGES = frozenset({ER.OPTION_PREVENTS_STATEMENT, 1792, 1836})
@@ -240,6 +244,29 @@ class MySQL(Dialect):
             yield
         finally:
             self.ask("SELECT RELEASE_LOCK(%s)", name)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Dialect]:
+        """Turn a block to a database beside this one, which is dropped afterwards."""
+        name = f"{self._name[:48]}_{secrets.token_hex(4)}"
+        try:
+            self.ask(f"CREATE DATABASE `{name}`")
+        except OperationalError as error:
+            if _number(error) not in _DENIED:
+                raise
+            fault = f"the account may not create a database `{self._name[:48]}_...`"
+            raise refuse(fault) from error
+        try:
+            self.ask(f"USE `{name}`")
+            yield self
+        finally:
+            self.ask(f"USE `{self._name}`")
+            self.ask(f"DROP DATABASE `{name}`")
+
+    def drop(self, kind: str, table: str, name: str) -> str:
+        """Return the statement that drops an index or a trigger of a table."""
+        of = f" ON {table}" if kind == "index" else ""
+        return f"DROP {kind.upper()} {name}{of}"
 
     def _exact_collation(self) -> str:
         if not self._collation:

@@ -20,6 +20,7 @@ from peewee import (
     OperationalError,
     PeeweeException,
     PostgresqlDatabase,
+    ProgrammingError,
 )
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
@@ -76,6 +77,9 @@ SELECT 'trigger', c.relname, t.tgname, pg_get_triggerdef(t.oid, TRUE)
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
  WHERE c.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal
 """
+
+#: A schema to compare with, inside a transaction that is rolled back.
+_SCRATCH = "imagereg_scratch"
 
 #: Not a character, and so in no text.
 _NOWHERE = "\uffff"
@@ -174,6 +178,25 @@ class PostgreSQL(Dialect):
         """Return whether the transaction of this number was committed."""
         row = self.ask("SELECT pg_xact_status(%s::xid8)", mark).fetchone()
         return {"committed": True, "in progress": None}.get(row[0], False)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Dialect]:
+        """Turn a block to a schema that is never committed; nobody waits for it."""
+        self.ask("BEGIN")
+        try:
+            try:
+                self.ask(f"CREATE SCHEMA {_SCRATCH}")
+            except ProgrammingError as error:
+                raise refuse("the account may not create a schema") from error
+            self.ask(f"SET LOCAL search_path TO {_SCRATCH}")
+            yield self
+        finally:
+            self.ask("ROLLBACK")
+
+    def drop(self, kind: str, table: str, name: str) -> str:
+        """Return the statement that drops an index or a trigger of a table."""
+        of = f" ON {table}" if kind == "trigger" else ""
+        return f"DROP {kind.upper()} {name}{of}"
 
     def is_outage(self, error: PeeweeException) -> bool:
         """Return whether the server is away, stops, or takes no writes."""

@@ -135,6 +135,15 @@ class SQLite(Dialect):
         return isinstance(error, OperationalError)
 
     @contextmanager
+    def scratch(self) -> Iterator[Dialect]:
+        """Give a block a database in memory, in this thread."""
+        memory = SQLite("sqlite:///:memory:", synchronous=False)
+        try:
+            yield memory
+        finally:
+            memory.peewee.close()
+
+    @contextmanager
     def schema_turn(self) -> Iterator[None]:
         """Run a block as a write transaction."""
         with self.peewee.atomic("IMMEDIATE"):
