@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagereg.errors import FetchNoData, FetchNoSpace, Invalid
-from imagereg.fetch import Progress
+from imagereg.fetch import Progress, space
 from imagereg.fetch.upkeep import Upkeep
 from tests.fetch.conftest import DATA, MIB, Node, blob, upload
 from tests.mounts import SHARING, mounted, sharing
@@ -141,6 +141,27 @@ def test_zeros_become_holes_on_the_way(node: Node, shared: Server) -> None:
         assert (result.source, result.verified) == ("http", True)
         assert node.dest.read_bytes() == data
         assert node.dest.stat().st_blocks * 512 < 3 * MIB
+
+
+@pytest.mark.parametrize("verify", ["hash", "size"])
+def test_what_a_store_reserved_and_never_wrote_is_a_hole(
+    node: Node, shared: Server, verify: str
+) -> None:
+    data = DATA[:MIB] + bytes(2 * MIB) + DATA[:MIB] + bytes(MIB)
+    image_id = upload(shared, data)
+    with blob(shared, image_id).open("r+b") as file:
+        os.ftruncate(file.fileno(), 0)
+        space.reserve(file.fileno(), 0, len(data))
+        for start in (0, 3 * MIB):
+            os.pwrite(file.fileno(), DATA[:MIB], start)
+        os.ftruncate(file.fileno(), len(data))
+        os.fsync(file.fileno())
+
+    result = node.sharing().fetcher(verify=verify).fetch(image_id, node.dest)
+
+    assert result.source == "direct"
+    assert node.dest.read_bytes() == data
+    assert node.dest.stat().st_blocks * 512 < 3 * MIB
 
 
 @pytest.mark.parametrize("direct", [False, True])
