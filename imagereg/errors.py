@@ -93,6 +93,10 @@ class IdentityUnavailable(ImageRegError):
         return "the identity service does not answer, so no token can be checked"
 
 
+class IdentityUnreachable(IdentityUnavailable):
+    """The identity service cannot be reached, whichever token it is asked about."""
+
+
 class Forbidden(ImageRegError):
     """The caller is known and may not do this."""
 

@@ -29,7 +29,7 @@ _WAYS = {
 }
 
 #: Who cannot be reached is not always told apart from who has no versions to offer.
-_AWAY = (exceptions.ConnectFailure, exceptions.DiscoveryFailure)
+_AWAY = (exceptions.ConnectionError, exceptions.DiscoveryFailure)
 
 #: The domain of names whose domain nobody names.
 _DOMAIN = "default"

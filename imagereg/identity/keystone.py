@@ -19,7 +19,11 @@ from keystoneauth1.adapter import Adapter
 from keystoneauth1.identity import Password, V3Password
 from keystoneauth1.session import Session
 
-from imagereg.errors import ConfigurationError, IdentityUnavailable
+from imagereg.errors import (
+    ConfigurationError,
+    IdentityUnavailable,
+    IdentityUnreachable,
+)
 from imagereg.settings.sections import KeystoneAuth
 
 _log = logging.getLogger(__name__)
@@ -40,8 +44,11 @@ _FILES = ("cafile", "certfile", "keyfile")
 #: such rules are unknown to whoever does not say so.
 _ACCESS_RULES = {"OpenStack-Identity-Access-Rules": "1.0"}
 
+#: Refusals that are not about the token: of our account, our patience, our pace.
+_ABOUT_US = frozenset({401, 403, 408, 429})
+
 #: Who cannot be reached is not always told apart from who has no versions to offer.
-_AWAY = (exceptions.ConnectFailure, exceptions.DiscoveryFailure)
+_AWAY = (exceptions.ConnectionError, exceptions.DiscoveryFailure)
 
 #: Answers after which the same question may be answered.
 _PASSING = frozenset({429, 500, 502, 503, 504})
@@ -86,6 +93,7 @@ class Keystone:
 
         Raises:
             IdentityUnavailable: Keystone does not say.
+            IdentityUnreachable: it cannot be reached.
         """
         ends = time.monotonic() + self._timeout_s
         left, pause_s = self._wanted.http_request_max_retries, FIRST_PAUSE_S
@@ -110,7 +118,10 @@ class Keystone:
                 headers={"X-Subject-Token": token, **_ACCESS_RULES},
                 log=False,
             )
-        except exceptions.NotFound:
+        except exceptions.HTTPClientError as error:
+            # Keystone and what is in front of it refuse odd tokens in several ways.
+            if error.http_status in _ABOUT_US:
+                raise
             return None
         if reply.status_code != 200:
             raise exceptions.HttpError(http_status=reply.status_code)
@@ -167,4 +178,5 @@ def _unavailable(error: exceptions.ClientException) -> IdentityUnavailable:
         )
     else:
         _log.warning("Keystone does not answer: %s %s", kind, status or "")
-    return IdentityUnavailable(kind)
+    away = isinstance(error, _AWAY)
+    return IdentityUnreachable(kind) if away else IdentityUnavailable(kind)

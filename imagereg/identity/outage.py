@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from imagereg.errors import IdentityUnavailable
+from imagereg.errors import IdentityUnreachable
 
 #: How long nobody asks a service that has failed, in seconds.
 PAUSE_S = 2.0
@@ -35,19 +35,21 @@ class Outage:
     def attempt(self) -> Iterator[None]:
         """Ask the service within the block.
 
+        Only an `IdentityUnreachable` is an outage.  Whoever gets any answer, as odd as
+        it may be, has reached the service; else one odd token would be the end for all.
+
         Raises:
-            IdentityUnavailable: the service did not answer a moment ago, or somebody
+            IdentityUnreachable: the service did not answer a moment ago, or somebody
                 else is asking whether it is back.
         """
         is_probe = self._enter()
         try:
             yield
-        except IdentityUnavailable:
+        except IdentityUnreachable:
             self._leave(self._clock() + self._pause_s, is_probe=is_probe)
             raise
         except BaseException:
-            # A fault of ours says nothing of the service.
-            self._leave(self._next_try, is_probe=is_probe)
+            self._leave(None, is_probe=is_probe)
             raise
         self._leave(None, is_probe=is_probe)
 
@@ -56,7 +58,7 @@ class Outage:
             if self._next_try is None:
                 return False
             if self._is_tried or self._clock() < self._next_try:
-                raise IdentityUnavailable("it did not answer a moment ago")
+                raise IdentityUnreachable("it did not answer a moment ago")
             self._is_tried = True
             return True
 

@@ -44,7 +44,8 @@ class IdentityService(Protocol):
         """Return the document of a token, None if it is not valid.
 
         Raises:
-            IdentityUnavailable: the service does not say.
+            IdentityUnavailable: the service does not say; the class tells whether it
+                was reached.
         """
 
 
@@ -115,7 +116,7 @@ class Validation:
     def _ask(self, token: str, key: bytes, *, allow_expired: bool) -> Token | None:
         with self._outage.attempt():
             document = self._service.validate(token, allow_expired=allow_expired)
-            found = None if document is None else parse_token(document)
+        found = None if document is None else parse_token(document)
         left_s = found.expires_at - self._now() if found else 0.0
         if found and left_s <= 0 and not allow_expired:
             found = None

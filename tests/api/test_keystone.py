@@ -286,6 +286,35 @@ def test_who_cannot_be_asked_about_has_to_come_back(
     assert house.client({}).get("/v2/images").status == 401
 
 
+@pytest.mark.parametrize("status", ["400", "404", "413", "431"])
+def test_a_token_that_keystone_finds_odd_is_nobodys(
+    house: LocalRegistry, identity: SmallKeystone, fails: Fault, status: str
+) -> None:
+    odd, good = identity.issue(), identity.issue()
+    fails(status)
+
+    assert listed(house, odd).status == 401
+    fails("")
+    assert listed(house, good).status == 200
+
+
+@pytest.mark.parametrize("fault", ["500", "nonsense", "half", "cut"])
+def test_an_odd_token_does_not_keep_others_out(
+    other: Callable[..., LocalRegistry],
+    identity: SmallKeystone,
+    fails: Fault,
+    fault: str,
+) -> None:
+    house = other()
+    fails(fault)
+    assert listed(house, identity.issue()).status == 503
+    fails("")
+
+    assert listed(house, identity.issue()).status == (
+        200 if fault in ("500", "nonsense") else 503
+    )
+
+
 def test_a_passing_failure_is_not_told(
     other: Callable[..., LocalRegistry],
     identity: SmallKeystone,

@@ -11,6 +11,8 @@ from tests.server import Server
 
 pytestmark = pytest.mark.long
 
+REGION = "clients"
+
 
 @pytest.fixture(scope="module")
 def cloud(
@@ -24,7 +26,7 @@ def cloud(
             "keystone_authtoken": keystone.options(),
         },
     ).start()
-    keystone.register(running.base)
+    keystone.register(running.base, REGION)
     yield running
     running.stop()
 
@@ -36,6 +38,7 @@ def client(programs: Path, keystone: Keystone, user: str, project: str) -> Comma
             *("--os-auth-url", keystone.url, "--os-password", keystone.password),
             *("--os-username", user, "--os-project-name", project),
             *("--os-user-domain-id", "default", "--os-project-domain-id", "default"),
+            *("--os-region-name", REGION),
         ),
     )
 

@@ -140,9 +140,11 @@ class Keystone:
         ended = self.call("DELETE", "/auth/tokens", None, token, X_Subject_Token=token)
         assert ended.status == 204, ended
 
-    def register(self, url: str, region: str = "RegionOne") -> None:
-        """Have the catalogue name the image service of a region."""
+    def register(self, url: str, region: str) -> None:
+        """Have the catalogue name the image service of a new region."""
         admin = self.admin
+        added = self.call("POST", "/regions", {"region": {"id": region}}, admin)
+        assert added.status == 201, added
         service = {"type": "image", "name": "imagereg"}
         made = self.call("POST", "/services", {"service": service}, admin)
         assert made.status == 201, made
