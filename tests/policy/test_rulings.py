@@ -157,6 +157,18 @@ def test_p2_deep_nesting_is_fine_in_the_reference_and_refuses_our_load() -> None
         parse(deep)
 
 
+def test_p2_rules_that_multiply_work_long_in_the_reference_and_refuse_our_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("imagereg.policy.references.MOST_CHECKS", 100)
+    texts = {f"r{n}": f"not rule:r{n + 1} or rule:r{n + 1}" for n in range(7)}
+    texts["r7"] = "role:a"
+
+    assert Oracle.of_texts(texts).allows("r0", {}, {"roles": []})
+    with pytest.raises(ConfigurationError, match="comes to more than 100 checks"):
+        RuleSet.from_texts(texts)
+
+
 def test_p3_two_nulls_are_equal_in_the_reference_and_never_here() -> None:
     text = "project_id:%(project_id)s"
     nobody: Values = {"project_id": None}
