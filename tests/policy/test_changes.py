@@ -164,3 +164,6 @@ def test_of_long_rules_fewer_changes_are_tried(
 
     assert find_smallest(range(100), works, size=4) == ()
     assert len(tried) == 3
+    # What is not known counts as one check.
+    assert find_smallest(range(100), works) == ()
+    assert len(tried) == 3 + 12
