@@ -1,7 +1,8 @@
 """The only place where the parts meet."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from flask import Flask
 
@@ -10,6 +11,7 @@ from imagereg.api.cors import CrossOrigin
 from imagereg.api.dispatch import bind
 from imagereg.api.documents import DocumentOptions
 from imagereg.api.front_end import FrontEnd
+from imagereg.api.health import LOOPBACK, Health, Near
 from imagereg.api.negotiation import WSGI, Negotiation, advertised
 from imagereg.api.openapi import Description
 from imagereg.api.peers import Peers
@@ -19,6 +21,7 @@ from imagereg.api.schema_documents import schema_documents
 from imagereg.api.schemas import ImageBodies, image_schema
 from imagereg.api.services import Services
 from imagereg.cache.upkeep import Upkeep
+from imagereg.db.backlog import find_backlog
 from imagereg.db.engine import Engine
 from imagereg.db.members import MemberRepository
 from imagereg.db.metadefs import NamespaceRepository
@@ -47,6 +50,8 @@ from imagereg.jobs.imports import Imports
 from imagereg.jobs.runner import Runner
 from imagereg.jobs.tasks import Tasks
 from imagereg.metadefs.namespaces import Namespaces
+from imagereg.meters import Meters
+from imagereg.readiness import make_readiness
 from imagereg.settings import Settings
 from imagereg.stores.signatures import Signatures
 from imagereg.stores.url_filter import URLFilter
@@ -65,6 +70,7 @@ class Registry:
         jobs: works off the queue, once it is started in each process.
         cache: keeps the image cache in order, likewise; None where there is none.
         events: tells events, likewise; None where nobody is told.
+        meters: count what happens.
     """
 
     app: Flask
@@ -75,15 +81,20 @@ class Registry:
     jobs: Runner
     cache: Upkeep | None = None
     events: Delivery | None = None
+    meters: Meters = field(default_factory=Meters)
 
 
-def create_app(settings: Settings) -> Registry:
+def create_app(settings: Settings, meters: Meters | None = None) -> Registry:
     """Put a registry together from its settings; the database is made or migrated.
+
+    Args:
+        settings: the operator's.
+        meters: count what happens; None counts nothing.
 
     Raises:
         ConfigurationError: with every fault that the parts find.
     """
-    ground = open_ground(settings)
+    ground = open_ground(settings, meters)
     services = _services(ground)
     app = bind(ROUTES, services)
     app.wsgi_app = _doors(app.wsgi_app, services, settings)  # type: ignore[method-assign, assignment] # as Flask's documentation does it
@@ -96,7 +107,15 @@ def create_app(settings: Settings) -> Registry:
     scrubber, rounds = ground.scrubber, ground.rounds
     events = make_delivery(settings, ground.engine)
     return Registry(
-        app, recovery, scrubber, rounds, ground.engine, runner, upkeep, events
+        app,
+        recovery,
+        scrubber,
+        rounds,
+        ground.engine,
+        runner,
+        upkeep,
+        events,
+        ground.meters,
     )
 
 
@@ -151,7 +170,11 @@ def _services(ground: Ground) -> Services:
         ),
         data=_data(ground),
         downloads=Downloads(
-            ground.sources, settings.multi_store, copies, _announce(ground)
+            ground.sources,
+            settings.multi_store,
+            copies,
+            _announce(ground),
+            ground.meters,
         ),
         front_end=FrontEnd(
             settings.imagereg.x_accel_redirect,
@@ -172,6 +195,9 @@ def _services(ground: Ground) -> Services:
         imports=_imports(ground),
         metadefs=Namespaces(NamespaceRepository(engine)),
         quotas=ground.quotas,
+        health=_health(ground),
+        meters=ground.meters,
+        find_backlog=partial(find_backlog, engine),
         cache=ground.cache,
         bodies=ImageBodies(schema, declared),
         options=_document_options(ground),
@@ -205,6 +231,23 @@ def _announce(ground: Ground) -> Callable[[str, int | None], None] | None:
     """Return what tells of downloads, None where nobody wants to know."""
     wanted = ground.settings.imagereg.event_downloads and ground.engine.events.sinks
     return EventRepository(ground.engine).sent if wanted else None
+
+
+def _health(ground: Ground) -> Health:
+    wanted, own = ground.settings.healthcheck, ground.settings.imagereg
+    optional = [store.id for store in ground.settings.stores if store.optional]
+    sources = wanted.allowed_source_ranges
+    return Health(
+        readiness=make_readiness(
+            ground.engine, ground.stores, optional, own.ready_timeout
+        ),
+        near=Near(Peers((*LOOPBACK, *own.trusted_proxies))),
+        disabled_by=wanted.disable_by_file_path,
+        backends=wanted.backends,
+        detailed=wanted.detailed,
+        sources=Peers(sources) if sources else None,
+        ignores_proxied=wanted.ignore_proxied_requests,
+    )
 
 
 def _data(ground: Ground) -> ImageData:

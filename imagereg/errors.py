@@ -268,7 +268,13 @@ class HeaderTooLong(ImageRegError):
 
 
 class StoreUnavailable(ImageRegError):
-    """The store cannot be reached or written just now; trying again may help."""
+    """The store cannot be reached or written just now; trying again may help.
+
+    Attributes:
+        store: the id of the store that failed, once one has said so.
+    """
+
+    store: str | None = None
 
 
 class SourceUnavailable(ImageRegError):

@@ -40,6 +40,7 @@ from imagereg.images.scrubber import Scrubber, is_scrubber_gone
 from imagereg.images.sources import Sources
 from imagereg.images.staged import StagedData
 from imagereg.jobs.delegation import Delegations
+from imagereg.meters import Meters
 from imagereg.policy.enforcer import Enforcer
 from imagereg.policy.remote import RemoteClient, RemoteOptions
 from imagereg.protection.guard import PropertyGuard
@@ -61,6 +62,7 @@ class Ground:
         declared: custom properties that the operator declares.
         wanted: set when a job is waiting.
         delegations: what callers lend to imports.
+        meters: count what happens.
     """
 
     settings: Settings
@@ -73,6 +75,7 @@ class Ground:
     declared: DeclaredProperties
     wanted: threading.Event
     delegations: Delegations
+    meters: Meters
 
     @cached_property
     def images(self) -> ImageRepository:
@@ -176,7 +179,7 @@ class Ground:
         return Locations(rules, self.images, self.removal, editable=editable)
 
 
-def open_ground(settings: Settings) -> Ground:
+def open_ground(settings: Settings, meters: Meters | None = None) -> Ground:
     """Return what the parts stand on; the database is made or migrated.
 
     Raises:
@@ -184,7 +187,10 @@ def open_ground(settings: Settings) -> Ground:
     """
     faults: list[str] = []
     gate = _collect(faults, lambda: _gate(settings))
-    stores = _collect(faults, lambda: StoreCatalog.from_settings(settings))
+    counts = meters or Meters()
+    stores = _collect(
+        faults, lambda: StoreCatalog.from_settings(settings, meters=counts)
+    )
     authenticator = _collect(faults, lambda: _authenticator(settings))
     engine = _collect(faults, lambda: open_database(settings))
     _choose_events(engine, settings)
@@ -205,6 +211,7 @@ def open_ground(settings: Settings) -> Ground:
         declared,
         threading.Event(),
         Delegations(),
+        counts,
     )
 
 

@@ -31,6 +31,7 @@ from imagereg.api.auth import DUPLICATES_HEADER, IDENTITY_HEADERS
 from imagereg.app import Registry
 from imagereg.errors import ConfigurationError, ImageRegError
 from imagereg.settings import Settings
+from imagereg.telemetry.prometheus import forget_process
 from imagereg.transport import Log, Transport, Worker
 
 log = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class _Server(BaseApplication):
 
     def load(self) -> Any:  # noqa: ANN401 - the stubs want a type that Flask's is not
         """Return the WSGI application."""
-        return Transport(self._registry.app)
+        return Transport(self._registry.app, self._registry.meters)
 
     def run(self) -> None:
         """Serve."""
@@ -180,6 +181,7 @@ class _Server(BaseApplication):
             "when_ready": self._when_ready,
             "post_worker_init": self._post_worker_init,
             "pre_request": _mark_duplicates,
+            "child_exit": _forget_worker,
         }
 
     def _when_ready(self, server: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
@@ -199,6 +201,11 @@ class _Server(BaseApplication):
             self._registry.events.start()
         if self._registry.cache is not None:
             self._registry.cache.start()
+
+
+def _forget_worker(server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
+    """Take back what a worker that is gone had under way."""
+    forget_process(worker.pid)
 
 
 def _allow_open_files() -> None:

@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from fcntl import ioctl
@@ -27,8 +28,13 @@ from gunicorn.http.message import Request
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from imagereg.api.negotiation import WSGI
+from imagereg.api.proxies import CLIENT
+from imagereg.api.routes import FILE, STAGE
 from imagereg.errors import ImageRegError
+from imagereg.meters import Meters
+from imagereg.occasion import Occasion, enter
 from imagereg.stores.driver import BlobReader, HasPath
+from imagereg.telemetry.lines import Access
 
 #: The most that one ``sendfile`` takes on Linux is 2 GiB less a page.
 SENDFILE_BYTES = 1024 * 1024 * 1024
@@ -39,11 +45,21 @@ HEAD_BYTES = 8192
 #: How long a thread waits for the next request of its connection.
 LINGER_MS = 20
 
+#: Routes whose bodies are image data.
+UPLOADS = frozenset({FILE, STAGE})
+
 _log = logging.getLogger(__name__)
+_request_log = logging.getLogger("imagereg.requests")
 
 
 class Log(Logger):
     """gunicorn's log, to which a client that stalls is no fault of ours."""
+
+    def setup(self, cfg: Any) -> None:  # noqa: ANN401 - the stubs lag behind
+        """Write where the rest of the log goes, in its form."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as in the base class
         """Tell of an exception with its traceback, unless it is a client's doing."""
@@ -112,20 +128,76 @@ class Worker(ThreadWorker):
 
 
 class Transport:
-    """WSGI middleware around the application."""
+    """WSGI middleware around the application.
 
-    def __init__(self, application: WSGI) -> None:
+    Each request is an `Occasion`, which ends with its answer: then it is logged.
+    """
+
+    def __init__(self, application: WSGI, meters: Meters) -> None:
         self._application = application
+        self._meters = meters
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer one request."""
-        environ["wsgi.input"] = _Body(environ["wsgi.input"])
-        answer = self._application(environ, start_response)
+        occasion = Occasion(
+            method=environ["REQUEST_METHOD"],
+            path=environ["PATH_INFO"],
+            peer=environ["REMOTE_ADDR"],
+        )
+        enter(occasion)
+        begun = time.perf_counter()
+
+        def start(status: str, *rest: Any) -> Any:  # noqa: ANN401 - as WSGI has it
+            occasion.status = int(status[:3])
+            return start_response(status, *rest)
+
+        environ["wsgi.input"] = _Body(environ["wsgi.input"], occasion, self._meters)
+        answer = self._application(environ, start)
         if isinstance(answer, BlobReader):
-            return _Blob(answer, environ["gunicorn.socket"])
-        return answer
+            answer = _Blob(answer, environ["gunicorn.socket"], occasion)
+        occasion.peer = environ.get(CLIENT, occasion.peer)
+        return _Answer(answer, occasion, begun, self._meters)
+
+
+class _Answer:
+    """An answer on its way out, and what is to be told of it in the end."""
+
+    def __init__(
+        self, chunks: Iterable[bytes], occasion: Occasion, begun: float, meters: Meters
+    ) -> None:
+        self._chunks = chunks
+        self._occasion = occasion
+        self._begun = begun
+        self._meters = meters
+        self._is_transfer = isinstance(chunks, _Blob)
+        if self._is_transfer:
+            meters.transfers("out", 1)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Pass the answer on."""
+        occasion = self._occasion
+        occasion.is_cut = True
+        for chunk in self._chunks:
+            yield chunk
+            occasion.bytes_out += len(chunk)
+        occasion.is_cut = False
+
+    def close(self) -> None:
+        """Let go of the answer; the request is over."""
+        try:
+            if hasattr(self._chunks, "close"):
+                self._chunks.close()
+        finally:
+            if self._is_transfer:
+                self._meters.transfers("out", -1)
+            if self._occasion.is_uploading:
+                self._meters.transfers("in", -1)
+            self._occasion.duration_s = time.perf_counter() - self._begun
+            self._meters.answered(self._occasion)
+            _request_log.info(Access(self._occasion))
+            enter(None)
 
 
 class _Body:
@@ -138,22 +210,31 @@ class _Body:
     malformed chunks would tie the application to it.
     """
 
-    def __init__(self, body: Any) -> None:  # noqa: ANN401 - the stubs lag behind
+    def __init__(self, body: Any, occasion: Occasion, meters: Meters) -> None:  # noqa: ANN401 - the stubs lag behind
         self._body = body
+        self._occasion = occasion
+        self._meters = meters
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, of a sized body up to ``size``; none at the end."""
         reader = self._body.reader
+        occasion = self._occasion
+        if not occasion.is_uploading and occasion.template in UPLOADS:
+            occasion.is_uploading = True
+            self._meters.transfers("in", 1)
         try:
             if isinstance(reader, LengthReader):
-                return _next_bytes(reader, min(size, reader.length))
-            return _next_piece(reader)
+                data = _next_bytes(reader, min(size, reader.length))
+            else:
+                data = _next_piece(reader)
         except (ParseException, OSError) as error:
             # Where the next request would begin is unknown.
             self._body.failed = True
             if isinstance(error, OSError):
                 raise
             raise BrokenPipeError(str(error)) from error
+        occasion.bytes_in += len(data)
+        return data
 
 
 def _next_bytes(reader: Any, wanted: int) -> bytes:  # noqa: ANN401 - as above
@@ -198,9 +279,12 @@ class _Filling:
 class _Blob:
     """Image data as an answer, which go past gunicorn's own loop to the socket."""
 
-    def __init__(self, reader: BlobReader, peer: socket.socket) -> None:
+    def __init__(
+        self, reader: BlobReader, peer: socket.socket, occasion: Occasion
+    ) -> None:
         self._reader = reader
         self._peer = peer
+        self._occasion = occasion
         self._unread = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -244,6 +328,7 @@ class _Blob:
                 return
             if not sent:
                 return
+            self._occasion.bytes_out += sent
             file.seek(file.position + sent)
             self._unread = self._count_unread()
 
@@ -251,11 +336,13 @@ class _Blob:
         rest = memoryview(chunk)
         while rest:
             try:
-                rest = rest[self._peer.send(rest) :]
+                sent = self._peer.send(rest)
             except BlockingIOError:
                 if not self._is_reading():
                     raise
             else:
+                rest = rest[sent:]
+                self._occasion.bytes_out += sent
                 self._unread = self._count_unread()
 
     def _is_reading(self) -> bool:

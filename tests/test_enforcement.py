@@ -153,7 +153,7 @@ def test_rules_that_refuse_everything_let_nothing_be_touched(
 
     statuses = {ask.send(closed, route, headers, ids).status for ids in prepared}
 
-    discovery = {200}
+    discovery = {"/metrics": {404}}.get(route.path, {200})
     if route.method == "*":
         discovery = {"/": {300}, "/v2": {302}}.get(route.path, discovery)
     expected = discovery if route.action == Action.DISCOVER else {403, 404}
@@ -166,11 +166,13 @@ def test_only_discovery_goes_without_a_rule() -> None:
 
     assert free == {
         *("/", "/versions", "/v2", "/healthcheck", "/openapi.json"),
+        *("/livez", "/readyz", "/metrics"),
         "/v2/schemas/<path:name>",
         *("/v2/info/import", "/v2/info/usage", "/v2/info/stores"),
     }
     assert {route.path for route in ROUTES if route.open} == {
-        *("/", "/versions", "/v2", "/healthcheck", "/openapi.json")
+        *("/", "/versions", "/v2", "/healthcheck", "/openapi.json"),
+        *("/livez", "/readyz", "/metrics"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Views of what the service says about itself: versions, health, schemas, import.
+"""Views of what the service says about itself: versions, schemas, import.
 
 Source: contract api-images 1.1, 2 and 22; api-schemas.
 """
@@ -29,11 +29,6 @@ def redirect(call: Call) -> Response:
     response = Response(status=302, headers={"Location": f"{request.root_url}v2/"})
     del response.headers["Content-Type"]
     return response
-
-
-def health(call: Call) -> Response:
-    """Say that the process answers."""
-    return Response("OK", 200, content_type="text/plain; charset=UTF-8")
 
 
 def schema(call: Call) -> Response:

@@ -23,6 +23,7 @@ from imagereg.api.targets import Finder
 from imagereg.db.outbox import speak_for
 from imagereg.errors import Forbidden, ImageRegError, Invalid, NotFound
 from imagereg.model import Caller
+from imagereg.occasion import current, refusal_of
 from imagereg.policy.actions import Action
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ def guarded(route: Route, services: Services) -> Callable[..., Response]:
     """Return the view behind the gate."""
 
     def enter(**ids: str) -> Response:
+        if (occasion := current()) is not None:
+            occasion.template = route.path
         settled = _settle(services)
         caller = Caller() if route.open else identify(settled)
         settled.gate.admit(caller, route.action)
@@ -154,7 +157,19 @@ def identify(services: Services) -> Caller:
     g.caller = caller
     speak_for(caller)
     g.request_id = caller.request_id
+    _note(caller)
     return caller
+
+
+def _note(caller: Caller) -> None:
+    """Tell the log who calls."""
+    occasion = current()
+    if occasion is None:
+        return
+    occasion.request_id = caller.request_id
+    occasion.user_id = caller.user_id or "-"
+    occasion.project_id = caller.project_id or "-"
+    occasion.roles = ",".join(sorted(caller.roles)) or "-"
 
 
 def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) -> None:
@@ -163,6 +178,8 @@ def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) 
 
     def answer(error: ImageRegError) -> Response:
         note_failure(error)
+        if (occasion := current()) is not None:
+            occasion.refused_by = refusal_of(error) or "-"
         return problems.answer(error, challenge)
 
     def unrouted(error: HTTPException) -> Response:

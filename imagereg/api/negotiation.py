@@ -41,6 +41,12 @@ def advertised(*, cache: bool, several_stores: bool) -> tuple[tuple[str, str], .
     return tuple((name, "CURRENT" if name == newest else "SUPPORTED") for name in ids)
 
 
+#: Paths that no version is part of.
+_UNVERSIONED = frozenset(
+    {"/healthcheck", "/livez", "/metrics", "/openapi.json", "/readyz"}
+)
+
+
 class Negotiation:
     """WSGI middleware that leaves one version in the path: ``/v2``."""
 
@@ -59,7 +65,7 @@ class Negotiation:
 
     def canonical(self, path: str, accept: str) -> str:
         """Return the path that the routes know."""
-        if path in ("/healthcheck", "/metrics", "/openapi.json"):
+        if path in _UNVERSIONED:
             return path
         if path == "/versions" or path.startswith("/versions/"):
             return "/versions"

@@ -1,6 +1,6 @@
 """Everything a request can reach, made once by `app.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from imagereg.api.audit import Audit
 from imagereg.api.auth import Authenticator
 from imagereg.api.documents import DocumentOptions
 from imagereg.api.front_end import FrontEnd
+from imagereg.api.health import Health
 from imagereg.api.openapi import Description
 from imagereg.api.schemas import ImageBodies
 from imagereg.cache.management import CacheManagement
@@ -28,6 +29,7 @@ from imagereg.images.tags import Tags
 from imagereg.jobs.imports import Imports
 from imagereg.jobs.tasks import Tasks
 from imagereg.metadefs.namespaces import Namespaces
+from imagereg.meters import Backlog, Meters
 
 #: Core fields of `NewImage.fields`.
 FIELDS = frozenset(
@@ -77,6 +79,9 @@ class Services:
     tasks: Tasks
     imports: Imports
     quotas: Quotas
+    health: Health
+    meters: Meters
+    find_backlog: Callable[[], Backlog | None]
     cache: CacheManagement | None
     metadefs: Namespaces
     bodies: ImageBodies

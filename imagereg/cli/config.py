@@ -9,6 +9,7 @@ import click
 from imagereg.settings import load_settings
 from imagereg.settings.dump import dump_settings
 from imagereg.settings.sample import sample_lines
+from imagereg.settings.survey import survey
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,9 +65,33 @@ def dump(
 
 @config.command()
 @config_options
-def check(config_files: tuple[Path, ...], config_dirs: tuple[Path, ...]) -> None:
-    """Print every fault of the configuration, and fail if there is one."""
-    load_settings(config_files, config_dirs)
+@click.option("--strict", is_flag=True, help="Fail on warnings too.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    config_files: tuple[Path, ...],
+    config_dirs: tuple[Path, ...],
+    *,
+    strict: bool,
+) -> None:
+    r"""Print what is wrong with the configuration, and what is likely not meant.
+
+    Warnings are names that are unknown, old or without effect, options that
+    contradict each other, and paths that cannot be read or written by whoever runs
+    this.  `imagereg policy check` and `imagereg protection check` look into the files
+    of rules.
+
+    \b
+    Exit status:
+      0  no fault (with --strict: no warning either)
+      1  the service would not start; with --strict: a warning
+      2  wrong usage
+    """
+    found = survey(load_settings(config_files, config_dirs))
+    for line in found:
+        click.echo(f"warning: {line}")
+    if found and strict:
+        ctx.exit(1)
 
 
 @config.command()

@@ -14,7 +14,7 @@ from imagereg.images.removal import Removal
 from imagereg.images.scrubber import LEASE, Scrubbed, Scrubber, is_scrubber_gone
 from imagereg.settings import Settings, load_settings
 from imagereg.stores.catalog import StoreCatalog
-from imagereg.telemetry import configure_logging
+from imagereg.telemetry.logs import configure_logging
 
 #: How often a daemon that waits says that it lives, in seconds.
 BEAT_S = 60.0

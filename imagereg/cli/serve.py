@@ -56,7 +56,8 @@ def serve(
     from imagereg.app import create_app
     from imagereg.server import Listen, check_exposure
     from imagereg.server import serve as run
-    from imagereg.telemetry import configure_logging
+    from imagereg.telemetry.logs import configure_logging
+    from imagereg.telemetry.prometheus import open_meters
 
     configure_logging(settings)
     address = host or settings.default.bind_host or DEFAULT_HOST
@@ -66,7 +67,7 @@ def serve(
     except ConfigurationError as error:
         faults += error.faults
     try:
-        registry = create_app(settings)
+        registry = create_app(settings, open_meters(settings))
     except ConfigurationError as error:
         faults += error.faults
     if faults:

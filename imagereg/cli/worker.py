@@ -36,7 +36,7 @@ def worker(config_files: tuple[Path, ...], grace_s: int) -> None:
     settings = load_settings(config_files)
     # Imported here, so that a faulty configuration is told without loading it all.
     from imagereg.app import create_app
-    from imagereg.telemetry import configure_logging
+    from imagereg.telemetry.logs import configure_logging
 
     configure_logging(settings)
     registry = create_app(settings)

@@ -112,6 +112,10 @@ class Engine:
         rows: list[Row] = found if isinstance(found, list) else list(found)
         return rows
 
+    def check(self) -> None:
+        """Return if the database can be read.  Raises as `rows` does."""
+        self.rows("SELECT id FROM images WHERE id = ?", ("",))
+
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> Any:  # noqa: ANN401 - a cursor of whichever driver
         """Run one statement and return its cursor."""
         return self.peewee.execute_sql(self.dialect.said(sql), tuple(parameters))  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped

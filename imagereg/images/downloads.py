@@ -4,13 +4,14 @@ Source: contract api-images 16; stores 5 and S-4.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from imagereg.access import Grant
 from imagereg.errors import Invalid
 from imagereg.images.sources import Choose, Sources, Wanted
+from imagereg.meters import Meters
 from imagereg.model import Image, Status
 from imagereg.policy.actions import Action
 from imagereg.states import check
@@ -41,12 +42,14 @@ class Downloads:
         several_stores: clients see and choose stores by their ids.
         copies: what may answer instead of the stores.
         announce: told of each transfer that begins: the image, and how many bytes.
+        meters: are told whether a copy did.
     """
 
     sources: Sources
     several_stores: bool = False
     copies: Copies | None = None
     announce: Callable[[str, int | None], None] | None = None
+    meters: Meters = field(default_factory=Meters)
 
     def open(
         self,
@@ -90,6 +93,8 @@ class Downloads:
         image = grant.image
         self.check_in_use(grant)
         copy = self.copies.find(image, choose) if self.copies else None
+        if self.copies:
+            self.meters.cache_asked(is_hit=copy is not None)
         if copy is not None:
             # Should its disk fail, the stores go on where it stopped.
             again = partial(self.sources.reopen, image)

@@ -19,7 +19,8 @@ from imagereg.db.tasks import TaskRepository
 from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
 from imagereg.images.processes import is_gone
 from imagereg.jobs.scratch import Scratch
-from imagereg.model import Status, TaskStatus, TaskType
+from imagereg.model import Status, Task, TaskStatus, TaskType
+from imagereg.occasion import Occasion, working_for
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +176,11 @@ class Runner:
         return is_gone(job.worker, job.beat_at_us, SILENCE_S)
 
     def _run(self, job: Job) -> None:
+        """Do one job, in the name of the request that began it."""
+        with working_for(_occasion(job.task)):
+            self._run_to_end(job)
+
+    def _run_to_end(self, job: Job) -> None:
         """Do one job; the border at which nothing may escape."""
         task = job.task
         try:
@@ -229,3 +235,12 @@ class Runner:
         except (ImageNotFound, StatusConflict) as error:
             message = outcome.message or error.message
             self._queue.jobs.finish(job, Outcome(TaskStatus.FAILURE, message))
+
+
+def _occasion(task: Task) -> Occasion:
+    """Return what the lines of a job are told to be about."""
+    return Occasion(
+        request_id=task.request_id or "-",
+        user_id=task.user_id or "-",
+        project_id=task.owner or "-",
+    )

@@ -70,8 +70,9 @@ class LogOptions(Table):
     default_log_levels: tuple[tuple[str, str], ...] = option(
         LEVELS,
         (),
-        "The levels of single loggers.",
-        shown="unset: the general level for all",
+        "The levels of single loggers; imagereg.requests=WARNING leaves out the line"
+        " that each request is.",
+        shown="unset: the general level for all, libraries less",
         example="peewee=INFO,urllib3=WARNING",
     )
     log_rotation_type: str = option(

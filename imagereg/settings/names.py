@@ -19,6 +19,7 @@ from imagereg.settings.ignored import (
     find_reason,
 )
 from imagereg.settings.options import Table, options_of
+from imagereg.settings.renamed import RENAMED
 from imagereg.settings.sources import Sources, variable_of
 from imagereg.settings.storage import DRIVERS, CommonOptions, StoreChoice
 from imagereg.settings.syntax import fold_section
@@ -126,11 +127,22 @@ class NameCheck:
         start = f"{place}: [{section}] {name}"
         if (section, name) in REFUSED:
             self._check_refused(section, name, start)
+        elif (section, name) in RENAMED:
+            self._tell_unknown(f"{start}: an old name", RENAMED[section, name])
         elif reason := find_reason(self._known[section].idle, name):
             self.warnings.append(f"{start}: ignored: {reason}")
         else:
-            nearest = find_nearest(name, self._known[section].names)
-            self._tell_unknown(f"{start}: unknown option", nearest)
+            self._tell_unknown(f"{start}: unknown option", self._find(section, name))
+
+    def _find(self, section: str, name: str) -> str | None:
+        """Return the option that is likely meant: the same elsewhere, or the nearest.
+
+        What sections share by chance is found by the spelling first.
+        """
+        homes = [other for other in self._known if name in self._known[other].names]
+        if len(homes) == 1:
+            return f"[{homes[0]}] {name}"
+        return find_nearest(name, self._known[section].names)
 
     def _check_refused(self, section: str, name: str, start: str) -> None:
         harmless, reason = REFUSED[section, name]

@@ -121,6 +121,12 @@ class Own(TellingOptions):
         "Certificates <uuid>.pem with which image signatures are checked.",
         example="certificates",
     )
+    ready_timeout: int = option(
+        integer(1),
+        5,
+        "How long /readyz waits for the database and all stores together.",
+        unit="seconds",
+    )
     metrics: bool = option(
         BOOL, False, "Answer /metrics to loopback addresses and trusted proxies."
     )

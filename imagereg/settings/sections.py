@@ -350,21 +350,27 @@ class HealthCheck(Table):
     disable_by_file_path: Path | None = option(
         WORKING_PATH,
         None,
-        "While this file exists the answer is 503, so that balancers turn away.",
+        "While this file exists /healthcheck and /readyz answer 503, so that balancers"
+        " turn away.",
         example="/var/lib/imagereg/disabled",
     )
     backends: tuple[str, ...] = option(
         names(),
         (),
-        "What else is checked: disable_by_file, database or stores.",
+        "What else /healthcheck asks: database, stores; disable_by_file goes without"
+        " saying.",
         shown="unset",
         example="disable_by_file",
     )
-    detailed: bool = option(BOOL, False, "Say in the answer what was found.")
+    detailed: bool = option(
+        BOOL,
+        False,
+        "Tell everybody, not only this machine and trusted peers, what was found.",
+    )
     allowed_source_ranges: tuple[str, ...] = option(
         NETWORKS,
         (),
-        "Networks that get an answer; unset is all.",
+        "Networks that /healthcheck, /livez and /readyz answer; unset is all.",
         shown="unset",
         example="127.0.0.0/8,10.0.0.0/8",
     )

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Self
 
 from imagereg.errors import ConfigurationError, StoreUnavailable, UnknownStore
+from imagereg.meters import Meters
 from imagereg.model import Location
 from imagereg.settings import (
     FileStoreSettings,
@@ -65,7 +66,13 @@ class StoreCatalog:
         self._staging = staging
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, writable: bool = True) -> Self:
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        writable: bool = True,
+        meters: Meters | None = None,
+    ) -> Self:
         """Open every store that is configured; if not ``writable``, to look only.
 
         Raises:
@@ -78,6 +85,7 @@ class StoreCatalog:
             url_filter=URLFilter(settings.import_filtering_opts),
             writable=writable,
             staging=settings.imagereg.staging_store or STAGING,
+            meters=meters,
         )
 
     @classmethod
@@ -90,10 +98,13 @@ class StoreCatalog:
         url_filter: URLFilter | None = None,
         writable: bool = True,
         staging: str = STAGING,
+        meters: Meters | None = None,
     ) -> Self:
         """Open the stores that ``wanted`` describes.  Raises as `from_settings`."""
         lanes = LaneSupply()
-        context = OpenContext(fsync, url_filter or URLFilter(ImportFiltering()))
+        context = OpenContext(
+            fsync, url_filter or URLFilter(ImportFiltering()), meters or Meters()
+        )
         opened: dict[bool, list[Store]] = {False: [], True: []}
         faults: list[str] = []
         for each in wanted:
@@ -184,10 +195,12 @@ class OpenContext:
     Attributes:
         fsync: bytes are made durable before they count.
         url_filter: which remote sources may be read.
+        meters: are told which store failed.
     """
 
     fsync: bool
     url_filter: URLFilter
+    meters: Meters
 
 
 def _open(
@@ -216,7 +229,7 @@ def _open(
             redirects=wanted.options.redirect_downloads,
             redirect_expires_s=wanted.options.redirect_expires,
         )
-    return Store(wanted.id, driver, traits, lanes)
+    return Store(wanted.id, driver, traits, lanes, context.meters)
 
 
 def _open_file(

@@ -2,7 +2,8 @@
 
 Further powers are optional and found by ``isinstance``, never by a driver's name:
 `HasPath` for readers whose bytes are an ordinary file, `KeepsLeftovers` for drivers
-on which a crash can leave the beginnings of an upload behind, `SignsURLs` for drivers
+on which a crash can leave the beginnings of an upload behind, `ChecksItself` for
+those that can say whether they are there, `SignsURLs` for drivers
 whose backend gives bytes to anybody with a signed URL, and `ListsBlobs` for drivers
 that can tell what they hold.
 """
@@ -122,6 +123,18 @@ class StoreDriver(Protocol):
 
     def owns(self, url: str) -> bool:
         """Return whether this is a URL that the driver would make."""
+
+
+@runtime_checkable
+class ChecksItself(Protocol):
+    """A backend that can be asked whether it is there."""
+
+    def check(self, *, writable: bool) -> None:
+        """Return if the backend answers, and takes data if it is to.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
 
 
 @runtime_checkable

@@ -98,6 +98,15 @@ class FilesystemDriver:
         if faults:
             raise ConfigurationError(faults)
 
+    def check(self, *, writable: bool) -> None:
+        """Return if every directory is there, and can be written if it is to be."""
+        for place in self._places:
+            with storage_errors():
+                descriptor = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY)
+                os.close(descriptor)
+            if writable and not os.access(place.path, os.W_OK | os.X_OK):
+                raise StoreUnavailable("a directory of the store cannot be written")
+
     def writer(self, key: str, announced_bytes: int, *, replace: bool) -> BlobWriter:
         """Begin an upload in the directory that suits it."""
         with storage_errors():

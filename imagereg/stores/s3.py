@@ -197,6 +197,15 @@ class S3Driver:
                 pass
         raise BlobNotFound(_NOTHING)
 
+    def check(self, *, writable: bool) -> None:
+        """Return if the service answers, and the bucket is there."""
+        try:
+            self._client.call("head_bucket", hasty=True)
+        except S3Refused as refused:
+            # One that is missing is made by the first upload.
+            if refused.status != 404 or not self._options.create_bucket:
+                raise
+
     def _get_head(self, key: str, *, hasty: bool = False) -> Mapping[str, Any]:
         head = self._head(key, hasty=hasty)
         if head is None:

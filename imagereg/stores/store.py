@@ -1,14 +1,22 @@
 """One store: a driver, and everything that all drivers share."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
-from imagereg.errors import BlobNotFound, SizeMismatch, StoreReadOnly, TooLarge
+from imagereg.errors import (
+    BlobNotFound,
+    SizeMismatch,
+    StoreReadOnly,
+    StoreUnavailable,
+    TooLarge,
+)
+from imagereg.meters import Meters
 from imagereg.model import Blob, Location
 from imagereg.stores.driver import (
     BlobReader,
     BlobWriter,
+    ChecksItself,
     KeepsLeftovers,
     ListedBlob,
     ListsBlobs,
@@ -84,6 +92,7 @@ class Store:
 
     Args:
         lanes: where uploads get their hashing threads; None hashes in turn.
+        meters: are told of what fails.
     """
 
     def __init__(
@@ -92,6 +101,7 @@ class Store:
         driver: StoreDriver,
         traits: StoreTraits,
         lanes: LaneSupply | None = None,
+        meters: Meters | None = None,
     ) -> None:
         self.id = store_id
         self.type = traits.type
@@ -102,6 +112,7 @@ class Store:
         self._traits = traits
         self._driver = driver
         self._lanes = lanes
+        self._meters = meters or Meters()
 
     def add(self, key: str, chunks: Iterable[bytes], plan: UploadPlan) -> StoredBlob:
         """Store ``chunks`` under ``key``, all of them or nothing.
@@ -125,6 +136,7 @@ class Store:
         intake = _Intake(plan)
         intake.check(expected)
         with (
+            self._watched(),
             self._driver.writer(key, expected, replace=plan.replace) as writer,
             Digests(plan.hash_algorithm, self._lanes) as digests,
         ):
@@ -153,11 +165,13 @@ class Store:
         if offset < 0 or (length is not None and length < 0):
             message = "offset and length count from zero"
             raise ValueError(message)
-        return self._driver.open(self._url(location), offset, length)
+        with self._watched():
+            return self._driver.open(self._url(location), offset, length)
 
     def size(self, location: Location | str) -> int:
         """Return how many bytes lie there.  Raises as `open` does."""
-        return self._driver.size(self._url(location))
+        with self._watched():
+            return self._driver.size(self._url(location))
 
     def delete(self, location: Location | str) -> None:
         """Remove the blob; readers that have it open may finish.
@@ -167,11 +181,22 @@ class Store:
             Forbidden: the backend does not let go of it.
             StoreUnavailable: nobody can tell.
         """
-        self._driver.delete(self._url(location))
+        with self._watched():
+            self._driver.delete(self._url(location))
 
     def has(self, key: str) -> bool:
         """Return whether there is a committed blob with this key."""
         return self._driver.find(check_key(key)) is not None
+
+    def check(self) -> None:
+        """Return if the store can be used; one that cannot tell always can.
+
+        Raises:
+            StoreUnavailable: it cannot.
+        """
+        if isinstance(self._driver, ChecksItself):
+            with self._watched():
+                self._driver.check(writable=self.writable)
 
     def discard(self, key: str) -> None:
         """Remove whatever an interrupted upload of ``key`` may have left.
@@ -245,6 +270,17 @@ class Store:
     def owns(self, location: Location) -> bool:
         """Return whether the location lies in this store, going by its URL."""
         return self._driver.owns(location.url)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Count what this store fails; a copy's source has counted its own."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            if error.store is None:
+                error.store = self.id
+                self._meters.store_failed(self.id)
+            raise
 
     def _url(self, location: Location | str) -> str:
         if isinstance(location, Location):

@@ -229,6 +229,9 @@ ASKS: Mapping[str, Ask] = {
     "* /versions": Ask(),
     "* /v2": Ask(),
     "GET /healthcheck": Ask(),
+    "GET /livez": Ask(),
+    "GET /readyz": Ask(),
+    "GET /metrics": Ask(),
     "GET /openapi.json": Ask(),
     "GET /v2/schemas/<path:name>": Ask(ids={"name": "image"}),
     "GET /v2/info/import": Ask(),
@@ -333,6 +336,10 @@ _BUILT_IN = parse_table(
       any      300 300 300 300 300 300 300 300 300
     * /versions | GET /healthcheck | GET /openapi.json | GET /v2/schemas/<path:name>
       any      200 200 200 200 200 200 200 200 200
+    GET /livez | GET /readyz
+      any      200 200 200 200 200 200 200 200 200
+    GET /metrics
+      any      404 404 404 404 404 404 404 404 404
     GET /v2/info/import | GET /v2/info/usage | GET /v2/info/stores
       any      200 200 200 200 200 200 200 200 200
     * /v2
@@ -473,6 +480,10 @@ _ORIGIN = parse_table(
       any      300 300 300 300 300 300 300 300 300
     * /versions | GET /healthcheck | GET /openapi.json | GET /v2/schemas/<path:name>
       any      200 200 200 200 200 200 200 200 200
+    GET /livez | GET /readyz
+      any      200 200 200 200 200 200 200 200 200
+    GET /metrics
+      any      404 404 404 404 404 404 404 404 404
     GET /v2/info/import | GET /v2/info/usage | GET /v2/info/stores
       any      200 200 200 200 200 200 200 200 200
     * /v2

@@ -175,7 +175,7 @@ def test_the_command_shows_the_settings() -> None:
     )
 
 
-def test_the_command_tells_only_faults() -> None:
+def test_the_command_tells_faults_and_warnings() -> None:
     Path("d").mkdir()
     Path("d/a.conf").write_text("[DEFAULT]\nbind_port = x\nbacklog = y\n")
     Path("good.conf").write_text("[DEFAULT]\nbind_prot = 1\n")
@@ -185,7 +185,11 @@ def test_the_command_tells_only_faults() -> None:
         _run("check", "--config-dir", "d"),
     )
 
-    assert (good.exit_code, good.output) == (0, "")
+    assert good.exit_code == 0
+    assert good.output == (
+        "warning: good.conf:2: [DEFAULT] bind_prot: unknown option;"
+        " is `bind_port` meant?\n"
+    )
     assert bad.exit_code == 1
     assert len(bad.output.splitlines()) == 2
     assert bad.output.startswith("imagereg: d/a.conf:2: [DEFAULT] bind_port: expected")

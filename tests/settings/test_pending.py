@@ -60,10 +60,11 @@ def test_what_no_code_reads_is_pending_and_nothing_else() -> None:
 
 def test_an_option_without_effect_is_told(tmp_path: Path) -> None:
     conf = tmp_path / "a.conf"
-    conf.write_text("[imagereg]\nmetrics = true\n[task]\ntask_time_to_live = 4\n")
+    conf.write_text("[imagereg]\nremote_user = true\n[task]\ntask_time_to_live = 4\n")
 
     told = pending(load_settings([conf], environ={}))
 
     assert told == (
-        "[imagereg] metrics: has no effect in this version: there are no metrics yet",
+        "[imagereg] remote_user: has no effect in this version:"
+        " identities come from flavors alone",
     )

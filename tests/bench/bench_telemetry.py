@@ -1,0 +1,94 @@
+"""What it costs to be watched: an image is shown with and without logs and metrics.
+
+The same server is started in each way; each is asked in turn, many times, and what
+counts is the time that its process has spent on the processor.  Whatever else runs on
+the machine only adds to it, so the least of all turns is nearest to the truth.
+
+    python -m tests.bench.bench_telemetry --requests 2000 --turns 15
+"""
+
+import argparse
+import http.client
+import os
+import statistics
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.server import Config, Server
+from tests.wire import as_
+
+_QUIET: Config = {"DEFAULT": {"default_log_levels": "imagereg.requests=WARNING"}}
+
+#: Name -> configuration; the first is what the others are compared with.
+WAYS: dict[str, Config] = {
+    "quiet": _QUIET,
+    "text lines": {"DEFAULT": {"log_dir": "{dir}"}},
+    "text, numbers": {
+        "DEFAULT": {"log_dir": "{dir}"},
+        "imagereg": {"metrics": "true"},
+    },
+    "JSON lines": {"DEFAULT": {"log_dir": "{dir}", "use_json": "true"}},
+}
+
+
+class Asked:
+    """One server and the image that it is asked for."""
+
+    def __init__(self, where: Path, config: Config) -> None:
+        self.server = Server(where, config).start()
+        alice = self.server.client()
+        self._path = f"/v2/images/{alice.create(name='one')['id']}"
+        self._headers = {"Accept": "*/*", **as_()}
+        self._wire = alice.connect()
+
+    def cpu_us(self, requests: int) -> float:
+        """Return what one request costs the server's processes, in microseconds."""
+        before = self._spent_s()
+        for _ in range(requests):
+            self._wire.request("GET", self._path, headers=self._headers)
+            answer = self._wire.getresponse()
+            answer.read()
+            assert answer.status == http.client.OK
+        return (self._spent_s() - before) / requests * 1e6
+
+    def _spent_s(self) -> float:
+        assert self.server.process is not None
+        pid = self.server.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        spent = 0
+        for child in children:
+            # In nanoseconds; the times of `stat` are counted in hundredths.
+            for task in Path(f"/proc/{child}/task").iterdir():
+                spent += int((task / "schedstat").read_text().split()[0])
+        return spent / 1e9
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print a line for each way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--turns", type=int, default=11)
+    wanted = parser.parse_args(arguments)
+    costs: dict[str, list[float]] = {name: [] for name in WAYS}
+    with ExitStack() as running:
+        asked = {}
+        for name, config in WAYS.items():
+            where = running.enter_context(tempfile.TemporaryDirectory())
+            asked[name] = Asked(Path(where), config)
+            running.callback(asked[name].server.stop)
+            asked[name].cpu_us(max(wanted.requests // 5, 1))
+        for _ in range(wanted.turns):
+            for name, each in asked.items():
+                costs[name].append(each.cpu_us(wanted.requests))
+    base = costs[next(iter(WAYS))]
+    print(f"show an image, {os.cpu_count()} cores, {wanted.turns} turns:")  # noqa: T201 - it is a report
+    for name, found in costs.items():
+        least, ratio = min(found), min(found) / min(base)
+        middle = statistics.median(found)
+        print(f"{name:>14}: {least:7.1f} us, median {middle:7.1f}, ratio {ratio:.3f}")  # noqa: T201 - as above
+
+
+if __name__ == "__main__":
+    main()
