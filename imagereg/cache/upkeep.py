@@ -56,6 +56,7 @@ class Upkeep:
         self._source = source
         self._interval_s = interval_s
         self._rounded = self._fetched = 0.0
+        self._fault = ""
 
     def start(self) -> None:
         """Keep order from now on; called in each process after it forked."""
@@ -136,24 +137,41 @@ class Upkeep:
             self.cache.changed.wait(BOOKS_S)
             is_wanted = self.cache.changed.is_set()
             self.cache.changed.clear()
-            try:
-                self.run(is_wanted=is_wanted)
-            except Exception:
-                log.exception("the cache could not be kept in order; it will be again")
+            self.try_run(is_wanted=is_wanted)
 
-    def run(self, *, is_wanted: bool) -> None:
-        """Do what is due; a copy that was added or asked for makes most of it due."""
+    def try_run(self, *, is_wanted: bool) -> None:
+        """Do what is due; the border at which nothing may escape.
+
+        A directory that is gone fails every few seconds, for days: the same failure
+        is told once, and again when it was over in between.
+        """
+        try:
+            is_done = self.run(is_wanted=is_wanted)
+        except Exception as error:
+            if repr(error) != self._fault:
+                self._fault = repr(error)
+                log.exception("the cache could not be kept in order; it will be again")
+            return
+        if is_done and self._fault:
+            self._fault = ""
+            log.info("the cache is kept in order again")
+
+    def run(self, *, is_wanted: bool) -> bool:
+        """Do what is due; a copy that was added or asked for makes most of it due.
+
+        Returns whether anything was.
+        """
         self.cache.write_books()
         now = time.monotonic()
         round_due = now - self._rounded >= ROUND_S
         fetch_due = is_wanted or now - self._fetched >= self._interval_s
         if not (round_due or fetch_due):
-            return
+            return False
         with self.cache.directory.alone("upkeep") as is_alone:
             if not is_alone:
                 # Somebody else is at it; what was asked of us is not forgotten.
                 self._fetched = 0.0 if is_wanted else self._fetched
-                return
+                return False
             if fetch_due:
                 self._fetched = now
                 self.prefetch()
@@ -162,3 +180,4 @@ class Upkeep:
                 self._rounded = now
                 self.clean()
                 self.prune()
+        return True

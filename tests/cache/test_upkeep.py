@@ -1,5 +1,6 @@
 """Pruning, cleaning and fetching ahead.  Source: contract stores 8."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -49,6 +50,29 @@ def test_pruning_takes_the_least_recently_used_down_to_the_limit(
     assert held == [fourth.image.id, first.image.id]
     assert cached.cache.find(second.image) is None
     assert cached.read(third) == third.data
+
+
+def test_a_failure_that_lasts_is_told_once(
+    make_cached: MakeCached,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO, "imagereg.cache.upkeep")
+    monkeypatch.setattr(upkeep_module, "ROUND_S", 0.0)
+    cached = make_cached()
+    aside = cached.path.with_name("aside")
+
+    for is_gone in (False, True, True, True, False, False, True):
+        if is_gone and cached.path.exists():
+            cached.path.rename(aside)
+        if not is_gone and aside.exists():
+            aside.rename(cached.path)
+        cached.upkeep.try_run(is_wanted=True)
+
+    told = [text for text in caplog.messages if "in order" in text]
+    failed = "the cache could not be kept in order; it will be again"
+    assert told == [failed, "the cache is kept in order again", failed]
+    aside.rename(cached.path)
 
 
 def test_pruning_leaves_a_cache_that_is_not_too_large(make_cached: MakeCached) -> None:
