@@ -82,7 +82,7 @@ def serve(
     def reopen() -> tuple["Registry", Settings]:
         fresh = load_settings(config_files)
         check_exposure(fresh, address)
-        again = create_app(fresh)
+        again = create_app(fresh, registry.meters)
         configure_logging(fresh)
         return again, fresh
 
