@@ -13,8 +13,15 @@ import pytest
 
 from imagereg.errors import ConfigurationError
 from imagereg.settings import load_settings
+from imagereg.telemetry import files
 from imagereg.telemetry.files import LogFile
 from imagereg.telemetry.logs import LIBRARIES, configure_logging, secrets_of
+
+
+@pytest.fixture(autouse=True)
+def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notice what was moved before each line."""
+    monkeypatch.setattr(files, "LOOK_S", 0.0)
 
 
 @pytest.fixture(autouse=True)
