@@ -26,8 +26,8 @@ TABLE = """
     0 0 0 * /v2
     0 0 0 GET /healthcheck
     0 0 0 GET /livez
-    1 0 0 GET /readyz
-    1 0 0 GET /metrics
+    0 0 0 GET /readyz
+    0 0 0 GET /metrics
     0 0 0 GET /openapi.json
     0 0 0 GET /v2/schemas/<path:name>
     0 0 0 GET /v2/info/import
