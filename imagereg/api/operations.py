@@ -201,6 +201,11 @@ REFUSALS: Mapping[str, tuple[int, ...]] = {
     "locations.remove": (503,),
     "imports.begin": (413,),
     "tags.add": (413,),
+    # Not there for whom it is not meant.
+    "health_views.check": (404, 503),
+    "health_views.live": (404,),
+    "health_views.ready": (404, 503),
+    "metrics.show": (404,),
 }
 
 #: Operation -> media types of its body, and the schema of each.
