@@ -105,7 +105,7 @@ def send(method: str, path: str, body: bytes | object) -> dict[str, object]:
     headers = {"Content-Type": "application/octet-stream"}
     wanted = urllib.request.Request(BASE + path, data or None, headers, method=method)
     try:
-        with urllib.request.urlopen(wanted, timeout=10) as answer:
+        with urllib.request.urlopen(wanted, timeout=60) as answer:
             text = answer.read()
     except HTTPError as refusal:
         if refusal.code >= 500:
