@@ -146,6 +146,10 @@ class Service:
         """Return the URL of a database of this server."""
         return f"{self.url.rpartition('/')[0]}/{name}"
 
+    def url_like(self, engine: Engine) -> str:
+        """Return the URL by which an engine of this server was opened."""
+        return self.url_of(str(engine.peewee.database))
+
     @property
     def made(self) -> frozenset[str]:
         """The keys of all databases that are there."""

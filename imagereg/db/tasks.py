@@ -129,7 +129,12 @@ class TaskRepository:
         key = _column(query.sort_key)
         way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
         # Nulls come lowest on every engine (D-23); the id makes the order total.
-        order = (f"{{}}.{key} IS NOT NULL", f"COALESCE({{}}.{key}, '')", "{}.id")
+        lowest = "0" if key.endswith("_us") else "''"
+        order = (
+            f"{{}}.{key} IS NOT NULL",
+            f"COALESCE({{}}.{key}, {lowest})",
+            "{}.id",
+        )
         values: list[object] = list(parameters)
         if query.after is not None:
             here, there = (

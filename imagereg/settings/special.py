@@ -25,7 +25,7 @@ FLAVORS = (
     ),
 )
 RESERVED_PREFIX = "os_glance_"
-_ENGINES = ("sqlite", "postgresql", "mysql")
+_ENGINES = ("sqlite", "postgresql", "mysql", "mariadb")
 _STORE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEVELS = ("CRITICAL", "ERROR", "WARNING", "WARN", "INFO", "DEBUG", "NOTSET", "TRACE")
 

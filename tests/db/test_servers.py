@@ -1,11 +1,19 @@
 """PostgreSQL and MariaDB keep the contract that SQLite keeps."""
 
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
+from imagereg.db.agreement import find_disagreements
+from imagereg.db.drift import find_drift
 from imagereg.db.engine import Engine
+from imagereg.db.pool import PoolLimits
+from imagereg.db.schema import prepare
+from imagereg.errors import Invalid, StoreUnavailable
 from tests import databases
 from tests.db.conformance import Connect, EngineConformance
 
@@ -20,3 +28,161 @@ class TestServer(EngineConformance):
     def connect(self) -> Iterator[Connect]:
         url = databases.connection(f"/{uuid4()}")
         yield lambda: Engine.connect(url)
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """Yield a database with its tables."""
+    engine = Engine.connect(databases.connection(f"/{uuid4()}"))
+    prepare(engine)
+    yield engine
+    engine.close()
+
+
+def test_a_fresh_database_has_all_its_parts(engine: Engine) -> None:
+    assert list(find_drift(engine)) == []
+    assert list(find_disagreements(engine)) == []
+
+
+def test_an_index_that_is_missing_is_made_anew(engine: Engine) -> None:
+    on = " ON images" if databases.NAME == "mariadb" else ""
+    with engine.transaction():
+        engine.execute(f"DROP INDEX images_visibility_name{on}")
+
+    (flaw,) = find_drift(engine, fix=True)
+
+    assert flaw.fixed
+    assert "images_visibility_name" in flaw.what
+    assert list(find_drift(engine)) == []
+
+
+def test_a_tables_text_is_told_apart_by_case_and_blanks(engine: Engine) -> None:
+    names = ("a", "A", "a ", "\u00e4", "a\u0308", "\U0001f600", "\U0001f601")
+    rows = [
+        {"image_id": "x", "name": name, "value": "v", "typed": False} for name in names
+    ]
+    with engine.transaction():
+        engine.insert("image_properties", rows)
+
+    found = engine.rows("SELECT name FROM image_properties ORDER BY name")
+
+    assert [name for (name,) in found] == sorted(names)
+    for name in names:
+        sql = "SELECT name FROM image_properties WHERE name = ?"
+        assert engine.rows(sql, (name,)) == [(name,)]
+
+
+def test_what_is_too_long_is_refused_as_the_callers_fault(engine: Engine) -> None:
+    with pytest.raises(Invalid), engine.transaction():
+        engine.insert("image_tags", [{"image_id": "x" * 37, "tag": "t"}])
+
+    assert engine.rows("SELECT * FROM image_tags") == []
+
+
+def test_a_connection_that_was_cut_is_replaced_unnoticed(engine: Engine) -> None:
+    engine.rows("SELECT 1")
+    cut_others(engine)
+
+    assert engine.rows("SELECT 1") == [(1,)]
+
+    cut_others(engine)
+    with engine.transaction():
+        engine.insert("image_tags", [{"image_id": "x", "tag": "t"}])
+
+    assert engine.rows("SELECT tag FROM image_tags") == [("t",)]
+
+
+def cut_others(engine: Engine) -> None:
+    """End all connections to a database but one, which ends itself."""
+    other = Engine.connect(databases.service(databases.NAME).url_like(engine))
+    if databases.NAME == "postgresql":
+        other.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    else:
+        own = other.rows(
+            "SELECT id FROM information_schema.processlist"
+            " WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        for (number,) in own:
+            other.rows(f"KILL CONNECTION {number}")
+    other.close()
+
+
+def test_no_more_connections_than_configured(engine: Engine) -> None:
+    limits = PoolLimits(size=1, overflow=1, timeout_s=0.2)
+    small = Engine.connect(
+        databases.service(databases.NAME).url_like(engine), limits=limits
+    )
+    together, go_on = threading.Barrier(3), threading.Event()
+
+    def hold() -> None:
+        with small._borrowed():
+            together.wait(30)
+            go_on.wait(30)
+
+    threads = [threading.Thread(target=hold) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    together.wait(30)
+    with pytest.raises(StoreUnavailable):
+        small.rows("SELECT 1")
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+
+    assert small.rows("SELECT 1") == [(1,)]
+    small.close()
+
+
+RACER = """
+import sys
+from imagereg.approved import ApprovedImage
+from imagereg.db.agreement import find_disagreements
+from imagereg.db.drift import find_drift
+from imagereg.db.engine import Engine
+from imagereg.db.pool import PoolLimits
+from imagereg.db.schema import prepare
+from imagereg.errors import Invalid, StoreUnavailable
+from imagereg.db.images import ImageRepository
+from imagereg.db.usage import UsageRepository
+from tests.db.conformance import an_image
+
+class Full(Exception):
+    pass
+
+engine = Engine.connect(sys.argv[1])
+images, usage = ImageRepository(engine), UsageRepository(engine)
+
+def check():
+    if usage.of("p").images >= int(sys.argv[2]):
+        raise Full
+
+made = 0
+for _ in range(int(sys.argv[2])):
+    try:
+        images.add(ApprovedImage(an_image(owner="p")), check)
+    except Full:
+        break
+    made += 1
+print(made)
+"""
+
+
+def test_processes_that_race_never_exceed_a_quota_together(engine: Engine) -> None:
+    url = databases.service(databases.NAME).url_like(engine)
+    quota = 40
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, url, str(quota)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+
+    made = [int(racer.communicate(timeout=120)[0]) for racer in racers]
+
+    assert sum(made) == quota
+    assert engine.rows("SELECT COUNT(*) FROM images") == [(quota,)]
