@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -73,23 +74,32 @@ _FILLED = frozenset({"image_shares", "schema_versions"})
 
 
 @contextlib.contextmanager
-def filled(where: Path) -> Iterator[Engine]:
+def filled(where: Path, *, own: bool = False) -> Iterator[Engine]:
     """Yield a database of the present, on the engine under test, full of rows.
 
-    On a server it has the rows of the newest dump, and is nobody else's.
+    On a server it has the rows of the newest dump; its tables serve other tests
+    again, unless one wants its ``own``.
     """
     number = VERSIONS[-1]
     if databases.NAME == "sqlite":
         engine = restored(number, where)
         prepare(engine)
     else:
-        service = databases.service(databases.NAME)
-        url = service.empty(f"filled_{uuid4().hex[:12]}")
-        engine = Engine.connect(url)
+        engine = Engine.connect(_empty() if own else _shared())
         prepare(engine)
         _copy(restore(number, where), engine)
     yield engine
     engine.close()
+
+
+def _empty() -> str:
+    service = databases.service(databases.NAME)
+    return service.empty(f"filled_{uuid4().hex[:12]}")
+
+
+@cache
+def _shared() -> str:
+    return _empty()
 
 
 def _copy(path: Path, engine: Engine) -> None:
@@ -97,6 +107,9 @@ def _copy(path: Path, engine: Engine) -> None:
     tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
     with engine.transaction():
         names_of = {name for (name,) in tables} - _FILLED
+        for table in names_of:
+            engine.execute(f"DELETE FROM {table}")
+        engine.execute("DELETE FROM image_shares")
         # Images come first: triggers of what hangs on them look for them.
         for table in sorted(names_of, key=lambda name: (name != "images", name)):
             if table.startswith("sqlite_"):
