@@ -12,6 +12,7 @@ import http.client
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,16 +54,17 @@ class Asked:
             assert answer.status == http.client.OK
         return (self._spent_s() - before) / requests * 1e6
 
+    def close(self) -> None:
+        """Hang up, and end the server."""
+        self._wire.close()
+        self.server.stop()
+
     def _spent_s(self) -> float:
         assert self.server.process is not None
         pid = self.server.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        spent = 0
-        for child in children:
-            # In nanoseconds; the times of `stat` are counted in hundredths.
-            for task in Path(f"/proc/{child}/task").iterdir():
-                spent += int((task / "schedstat").read_text().split()[0])
-        return spent / 1e9
+        # The clock of another process's time, with that of threads that ended.
+        return sum(time.clock_gettime(~int(child) << 3 | 2) for child in children)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, config in WAYS.items():
             where = running.enter_context(tempfile.TemporaryDirectory())
             asked[name] = Asked(Path(where), config)
-            running.callback(asked[name].server.stop)
+            running.callback(asked[name].close)
             asked[name].cpu_us(max(wanted.requests // 5, 1))
         for _ in range(wanted.turns):
             for name, each in asked.items():

@@ -1,0 +1,15 @@
+"""The benchmark of logs and numbers runs and tells each way."""
+
+import pytest
+
+from tests.bench import bench_telemetry
+
+pytestmark = pytest.mark.long
+
+
+def test_the_benchmark_runs_and_compares(capsys: pytest.CaptureFixture[str]) -> None:
+    bench_telemetry.main(["--requests", "5", "--turns", "1"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(bench_telemetry.WAYS)
+    assert all("ratio" in line for line in lines[1:])
