@@ -68,12 +68,19 @@ def working_for(occasion: Occasion | None) -> Iterator[None]:
         _CURRENT.reset(before)
 
 
+#: How many causes of a failure are looked at.
+DEEPEST = 8
+
+
 def refusal_of(error: BaseException | None) -> str | None:
     """Return which rule refused, or what else did; None if nobody was refused.
 
     A refusal that is concealed from the caller is the cause of what it is told.
     """
-    while error is not None:
+    # A failure that was kept and raised again may be its own cause.
+    for _ in range(DEEPEST):
+        if error is None:
+            break
         if isinstance(error, ActionDenied):
             return error.rule
         for kind, name in _OTHERS:

@@ -137,6 +137,13 @@ def test_a_concealed_refusal_is_known_by_its_cause() -> None:
     assert refusal_of(ImageNotFound("x")) is None
 
 
+def test_a_failure_that_is_its_own_cause_ends_the_search() -> None:
+    again = NotFound("nothing")
+    again.__cause__ = again
+
+    assert refusal_of(again) is None
+
+
 def test_secrets_of_the_configuration_are_masked_wherever_they_come_from() -> None:
     lines = TextLines(CONTEXT_FORMAT, DEFAULT_FORMAT, "%Y", ("/hook/very-secret",))
 
