@@ -52,8 +52,8 @@ class Disk:
             rename(*names, **handles)  # type: ignore[arg-type] # passed through
             self._cut(f"rename {names[1]}")
 
-        def record_commit(engine: Engine) -> object:
-            inner = transaction(engine)
+        def record_commit(engine: Engine, *patience_s: float) -> object:
+            inner = transaction(engine, *patience_s)
 
             class Recorded:
                 def __enter__(self) -> object:

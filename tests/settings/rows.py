@@ -242,6 +242,7 @@ HONOURED: list[tuple[str, str, object, str, object]] = [
     ("imagereg", "upload_fsync", True, "false", False),
     ("imagereg", "staging_time_to_live", 168, "0", 0),
     ("imagereg", "auto_upgrade", True, "false", False),
+    ("imagereg", "ready_timeout", 5, "7", 7),
     ("imagereg", "verify_rate", 0, "5", 5),
     ("imagereg", "verify_interval", 30, "7", 7),
     ("imagereg", "cache_file_stores", True, "false", False),
