@@ -49,7 +49,7 @@ def _parse_hash(text: str) -> str:
 
     try:
         is_fixed = hashlib.new(text, usedforsecurity=False).digest_size > 0
-    except ValueError:
+    except (TypeError, ValueError):  # of a name with NUL
         is_fixed = False
     require(is_fixed, "the name of a hash that hashlib knows, of fixed length")
     return text
