@@ -1,14 +1,17 @@
 """What requests cost over HTTP: show, list, create, change, and decisions on the way.
 
     python -m tests.bench.bench_http --images 1000 10000 100000 --json ours.json
+    python -m tests.bench.bench_http --database postgresql --json postgresql.json
     python -m tests.bench.bench_http --url http://HOST:9292 --pids 17,18 --json its.json
     python -m tests.bench.bench_http --compare its.json ours.json --plot both.svg
 
-Starts a server of two processes on SQLite, with images of 15 properties and 3 tags,
-and measures from outside: requests per second, CPU time of all server processes,
-latencies, memory.  Any other Image service is measured by its URL: with the images it
-has, or after ``--fill N``; its CPU time if its processes are on this machine and named.
-Both sides share the machine, so compare only what one machine measured at rest.
+Starts a server of two processes with images of 15 properties and 3 tags, and measures
+from outside: requests per second, CPU time of all server processes, latencies, memory.
+The database is SQLite, or a PostgreSQL or MariaDB server that syncs what it commits;
+the CPU time of such a server is not counted.  Any other Image service is measured by
+its URL: with the images it has, or after ``--fill N``; its CPU time if its processes
+are on this machine and named.  Both sides share the machine, so compare only what one
+machine measured at rest.
 
 Where the time goes (py-spy, cProfile and strace, 1,000 images):
 
@@ -40,6 +43,7 @@ from urllib.parse import urlsplit
 
 from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
+from tests import databases
 from tests.bench import http_report
 from tests.bench.bench_lists import seed
 from tests.bench.http_cases import (
@@ -163,18 +167,19 @@ class Run:
 
 @contextmanager
 def serving(
-    images: int, *, protected: bool = False
+    images: int, *, protected: bool = False, database: databases.Service | None = None
 ) -> Iterator[tuple[Server, Service]]:
-    """Run a server of two processes that has so many images."""
+    """Run a server of two processes that has so many images, on SQLite if on none."""
     config: dict[str, dict[str, object]] = {"DEFAULT": {}}
     if protected:
         config["DEFAULT"]["property_protection_file"] = "{dir}/etc/protections.conf"
     with tempfile.TemporaryDirectory() as folder:
+        url = database.database(folder) if database else databases.of(Path(folder))
+        config["database"] = {"connection": url}
         server = Server(
             Path(folder), config, files={"protections.conf": SECTIONS}, workers=2
         )
-        path = server.state_dir / "registry.sqlite"
-        engine = Engine.connect(f"sqlite:///{path}", synchronous=False)
+        engine = Engine.connect(url, synchronous=False)
         prepare(engine)
         seed(engine, images)
         engine.close()
@@ -194,27 +199,34 @@ def at(url: str, token: str | None = None) -> Service:
     return Service(address, parts.netloc, parts.path.rstrip("/"), headers)
 
 
-def own(sizes: Sequence[int], seconds: float, most: int) -> Report:
+def own(
+    sizes: Sequence[int],
+    seconds: float,
+    most: int,
+    database: databases.Service | None = None,
+) -> Report:
     """Measure a server of our own at each size, then with protections."""
     begun = os.getloadavg()[0]
     measures: list[Measure] = []
     memory: list[Memory] = []
     for number, size in enumerate(sizes):
-        with serving(size) as (server, service):
+        with serving(size, database=database) as (server, service):
             run = Run(service, _of(server), seconds, measures, memory)
             run.over(LISTS, f" of {size}", most)
             if number == 0:
                 run.over(SINGLE, "", most)
             run.note_memory(size)
-    with serving(sizes[0], protected=True) as (server, service):
+    protecting = serving(sizes[0], protected=True, database=database)
+    with protecting as (server, service):
         run = Run(service, _of(server), seconds, measures, memory)
         named = {case.name: case for case in (*LISTS, *SINGLE)}
         for name in PROTECTED:
             suffix = f" of {sizes[0]}" if name.startswith("list") else ""
             single = replace(named[name], connections=(1,))
             run.over((single,), f"{suffix}, 20 protections", most)
+    name = f"imagereg on {database.kind}" if database else "imagereg"
     return Report(
-        "imagereg", os.cpu_count() or 1, begun, seconds, tuple(measures), tuple(memory)
+        name, os.cpu_count() or 1, begun, seconds, tuple(measures), tuple(memory)
     )
 
 
@@ -255,6 +267,9 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 10000])
     parser.add_argument("--seconds", type=float, default=3, help="for each line")
     parser.add_argument("--connections", type=int, default=64, help="at most")
+    parser.add_argument(
+        "--database", choices=("sqlite", "postgresql", "mariadb"), default="sqlite"
+    )
     parser.add_argument("--url", help="measure the service there, not one of our own")
     parser.add_argument("--name", default="other", help="what to call that service")
     parser.add_argument("--token", help="sent to it as X-Auth-Token")
@@ -267,6 +282,17 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _own(options: argparse.Namespace) -> Report:
+    measured = (options.images, options.seconds, options.connections)
+    if options.database == "sqlite":
+        return own(*measured)
+    database = databases.Service(options.database, durable=True)
+    try:
+        return own(*measured, database)
+    finally:
+        database.stop(wipe=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or compare what was measured."""
     options = options_of(arguments)
@@ -275,11 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reports = [http_report.read(path) for path in options.compare]
         out.write(http_report.compare(*reports))
     else:
-        report = (
-            other(options)
-            if options.url
-            else own(options.images, options.seconds, options.connections)
-        )
+        report = other(options) if options.url else _own(options)
         reports = [report]
         out.write(report.table())
         if options.json:
