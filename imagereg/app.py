@@ -1,6 +1,7 @@
 """The only place where the parts meet."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -95,6 +96,15 @@ def create_app(settings: Settings, meters: Meters | None = None) -> Registry:
         ConfigurationError: with every fault that the parts find.
     """
     ground = open_ground(settings, meters)
+    with ExitStack() as unless_whole:
+        unless_whole.callback(ground.engine.close)
+        registry = _registry(ground)
+        unless_whole.pop_all()
+    return registry
+
+
+def _registry(ground: Ground) -> Registry:
+    settings = ground.settings
     services = _services(ground)
     app = bind(ROUTES, services)
     app.wsgi_app = _doors(app.wsgi_app, services, settings)  # type: ignore[method-assign, assignment] # as Flask's documentation does it

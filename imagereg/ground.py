@@ -199,6 +199,8 @@ def open_ground(settings: Settings, meters: Meters | None = None) -> Ground:
     cache_directory = _collect(faults, lambda: open_directory(settings))
     declared = _collect(faults, lambda: _declared(settings))
     if faults or not (gate and stores and authenticator and engine and declared):
+        if engine is not None:
+            engine.close()
         raise ConfigurationError(faults)
     return Ground(
         settings,

@@ -168,6 +168,12 @@ class Service:
         self._run(f"CREATE DATABASE {_TEMPLATE}")
         with opened(self.url_of(_TEMPLATE)) as engine:
             prepare(engine)
+            self._versions = [
+                {"version": version, "applied_at_us": at_us}
+                for version, at_us in engine.rows(
+                    "SELECT version, applied_at_us FROM schema_versions"
+                )
+            ]
         self._statements: list[str] = []
         if self.kind == "mariadb":
             with opened(self.url_of(_TEMPLATE)) as engine:
@@ -186,6 +192,9 @@ class Service:
         with opened(self.url_of(name)) as engine, engine.transaction():
             for table in tables(engine) - _KEPT:
                 engine.execute(f"DELETE FROM {table}")
+            # Some tests are about other versions.
+            engine.execute("DELETE FROM schema_versions")
+            engine.insert("schema_versions", self._versions)
 
     def _run(self, sql: str) -> None:
         with opened(self.url) as engine:

@@ -403,7 +403,7 @@ def test_a_lock_without_a_task_holds_nobody(registry: LocalRegistry, web: Web) -
         registry,
         "INSERT INTO image_properties "
         "(image_id, name, value, head, typed, created_at_us) "
-        "VALUES (?, 'os_glance_import_task', 'gone', 'gone', 0, 0)",
+        "VALUES (?, 'os_glance_import_task', 'gone', 'gone', FALSE, 0)",
         image.id,
     )
 
