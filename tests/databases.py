@@ -12,6 +12,7 @@ import os
 import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -114,13 +115,22 @@ class Service:
         """Run the server, or run it again with the data that it has."""
         program = {"postgresql": "postgres-up", "mariadb": "mariadb-up"}[self.kind]
         more = ["--durable"] if self._durable else []
-        up = subprocess.run(
-            [HELPERS / program, self.where, str(self.port), "--install", *more],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=300,
+        command = (
+            str(HELPERS / program),
+            str(self.where),
+            str(self.port),
+            "--install",
+            *more,
         )
+        for patience in range(10, -1, -1):
+            up = subprocess.run(
+                command, stdout=subprocess.PIPE, text=True, check=False, timeout=300
+            )
+            if up.returncode == 0:
+                break
+            # One that was killed is known to the system for a moment more.
+            assert patience, f"{program} does not start"
+            time.sleep(1)
         lines = filter(None, up.stdout.splitlines())
         told = dict(shlex.split(line)[0].split("=", 1) for line in lines)
         self.url = told["DATABASE_URL"]
