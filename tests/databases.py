@@ -122,9 +122,18 @@ class Service:
             "--install",
             *more,
         )
+        environment = dict(os.environ)
+        if self.kind == "mariadb":
+            # One that starts removes the temporary tables of all that share a folder.
+            environment["TMPDIR"] = tempfile.mkdtemp(dir=self.where)
         for patience in range(10, -1, -1):
             up = subprocess.run(
-                command, stdout=subprocess.PIPE, text=True, check=False, timeout=300
+                command,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=300,
+                env=environment,
             )
             if up.returncode == 0:
                 break

@@ -224,7 +224,9 @@ def test_an_image_out_of_use_is_refused(front: str, server: Server) -> None:
     assert Client(front, ADMIN).download(image_id).body == DATA
 
 
-@pytest.mark.parametrize("body", [DATA, [DATA[:100000], DATA[100000:]]])
+@pytest.mark.parametrize(
+    "body", [DATA, [DATA[:100000], DATA[100000:]]], ids=["sized", "chunked"]
+)
 def test_uploads_pass_through(front: str, body: bytes | list[bytes]) -> None:
     client = Client(front)
     image_id = str(client.create()["id"])

@@ -432,7 +432,11 @@ class Cutter:
                 threading.Thread(target=self._serve, args=[near], daemon=True).start()
 
     def _serve(self, near: socket.socket) -> None:
-        with near, socket.create_connection(("127.0.0.1", self._port)) as far:
+        with (
+            near,
+            suppress(ConnectionRefusedError),
+            socket.create_connection(("127.0.0.1", self._port)) as far,
+        ):
             left = self._chance.randrange(1, 8 * MIB)
             back = threading.Thread(target=self._pass, args=[far, near, 1 << 62])
             back.start()
