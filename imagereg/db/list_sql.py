@@ -284,12 +284,23 @@ def _conditions(
     Without a branch the table is `images`, reached by id.  ``alone`` leaves out
     whatever does not lead.
     """
+    if lead is not None:
+        _in_words(query, lead, where)
     for condition in query.conditions:
         if lead is not None and condition.key == lead.key:
-            ranged = condition.operator not in ("=", "IN")
-            _in_words(query, condition if ranged else lead, where)
-        elif not alone:
+            if _says(lead, condition):
+                continue
+            if condition.operator not in ("=", "IN"):
+                _in_words(query, condition, where)
+                continue
+        if not alone:
             _opaque(condition, branch, where)
+
+
+def _says(lead: Condition, other: Condition) -> bool:
+    """Return whether ``other``, of the same key, holds wherever ``lead`` does."""
+    chosen = other.operator in ("=", "IN") and lead.operator in ("=", "IN")
+    return other == lead or (chosen and set(lead.values) <= set(other.values))
 
 
 def _in_words(query: ListQuery, condition: Condition, where: _Text) -> None:

@@ -498,6 +498,31 @@ class EngineConformance:
 
     # Lists.
 
+    @pytest.mark.parametrize("rare", [0, 2, 1000])
+    @pytest.mark.parametrize("name", ["", "a", "b"])
+    def test_two_choices_of_one_field_both_hold(
+        self,
+        engine: Engine,
+        images: ImageRepository,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        rare: int,
+    ) -> None:
+        monkeypatch.setattr(list_sql, "RARE", rare)
+        table = Population(engine, images)
+        public = {"visibility": Visibility.PUBLIC}
+        table.fill([({**public, "name": given}, None) for given in ("a", "b", None)])
+        choices = (Condition("name", "=", ("b",)), Condition("name", "IN", (name,)))
+
+        for conditions in (choices, choices[::-1]):
+            query = ListQuery(
+                *("me", False, 1), conditions=conditions, sort=(("id", False),)
+            )
+
+            found = [image.name for image in table.walk(query)]
+
+            assert found == (["b"] if name == "b" else [])
+
     @settings(
         # Each takes dozens of transactions, which cost more over a socket.
         max_examples=300 if databases.NAME == "sqlite" else 60,
