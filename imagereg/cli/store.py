@@ -112,8 +112,9 @@ def verify(
     findings: list[Finding] = []
     counted = Counter(objects=0, bytes=0)
     console = Console(stderr=True)
-    silent = as_json or not console.is_terminal
-    with Progress(console=console, transient=True, disable=silent) as bar:
+    # Some releases of rich end even a disabled bar with a line.
+    console.quiet = as_json or not console.is_terminal
+    with Progress(console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("reading", total=None)
 
         def pace(size: int) -> None:
