@@ -196,12 +196,8 @@ class Grant:
         Raises:
             PropertyReserved: one of them may not be created by this caller.
         """
-        allowed = self.gate.rights.verdicts(self.caller, Operation.CREATE, image)
-        for name in image.properties:
-            if not allowed[name]:
-                raise self.gate.rights.reserved(
-                    self.caller, Operation.CREATE, image, name
-                )
+        wanted = ((Operation.CREATE, name) for name in image.properties)
+        self.gate.rights.check(self.caller, wanted, image)
         return ApprovedImage(image)
 
     def approve_task(
@@ -237,16 +233,7 @@ class Grant:
             self.require(Action.DELETE_IMAGE_LOCATION)
         if "owner" in changes.fields and not self.caller.is_admin:
             raise Forbidden("only an administrator may change the owner of an image")
-        verdicts: dict[Operation, Verdicts] = {}
-        for operation, name in changes.rights:
-            if operation not in verdicts:
-                verdicts[operation] = self.gate.rights.verdicts(
-                    self.caller, operation, self.image
-                )
-            if not verdicts[operation][name]:
-                raise self.gate.rights.reserved(
-                    self.caller, operation, self.image, name
-                )
+        self.gate.rights.check(self.caller, changes.rights, self.image)
         return ApprovedChanges(changes, self.image)
 
     @cached_property

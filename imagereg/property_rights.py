@@ -6,6 +6,8 @@ rule is asked through this module, because the two rooms do not know each other.
 Source: contract property-protection 2 and 4, rulings R-2, R-8 and R-9.
 """
 
+from collections.abc import Iterable
+
 from imagereg.errors import PropertyReserved
 from imagereg.model import Caller, Image, Operation
 from imagereg.policy.actions import Action
@@ -42,7 +44,22 @@ class PropertyRights:
 
         return self._guard.verdicts(operation, caller.roles | caller.service_roles, ask)
 
-    def reserved(
+    def check(
+        self, caller: Caller, wanted: Iterable[tuple[Operation, str]], image: Image
+    ) -> None:
+        """Ask for each operation on each property of an image.
+
+        Raises:
+            PropertyReserved: one of them is refused.
+        """
+        verdicts: dict[Operation, Verdicts] = {}
+        for operation, name in wanted:
+            if operation not in verdicts:
+                verdicts[operation] = self.verdicts(caller, operation, image)
+            if not verdicts[operation][name]:
+                raise self._reserved(caller, operation, image, name)
+
+    def _reserved(
         self, caller: Caller, operation: Operation, image: Image, name: str
     ) -> PropertyReserved:
         """Return the refusal of an operation on a property.

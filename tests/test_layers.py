@@ -130,6 +130,15 @@ def test_what_decides_imports_nothing_but_the_standard_library() -> None:
     assert foreign == set()
 
 
+def test_a_module_has_400_lines_at_most() -> None:
+    lengths = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text().splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+
+    assert {file: lines for file, lines in lengths.items() if lines > 400} == {}
+
+
 def test_every_borrowed_library_has_its_room_or_is_free_for_all() -> None:
     free = {"orjson"}
     used = {module.split(".")[0] for _, module in IMPORTS}

@@ -13,17 +13,16 @@ planner would otherwise take whichever it fancies.
 Source: contract api-images 10.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 from imagereg.db.derived import REPEATED
+from imagereg.db.list_marker import Clause, after, beyond
 from imagereg.db.listing import Branch, Condition, ListQuery, branches, sight
 from imagereg.db.models import HEAD
 from imagereg.db.rows import select
 from imagereg.db.words import SORT_KEYS
-from imagereg.model import Image
 
 Statement = tuple[str, list[object]]
 
@@ -83,6 +82,10 @@ class _Text:
         self.clauses.append(clause)
         self.parameters.extend(parameters)
 
+    def add_all(self, clauses: Iterable[Clause]) -> None:
+        for text, *parameters in clauses:
+            self.add(text, *parameters)
+
     def __str__(self) -> str:
         return " AND ".join(self.clauses) or "1 = 1"
 
@@ -97,7 +100,7 @@ def bound_sql(query: ListQuery, having: Having) -> Statement:
     where.add(having.clause, *having.parameters)
     way = "ASC" if query.order[0][1] else "DESC"
     if query.by_age:
-        _after(query, _AGE, where)
+        where.add_all(after(query, _AGE))
     sql = (
         f"SELECT h.created_at_us FROM {having.table} AS h WHERE {where}"  # noqa: S608 - every part is written here; values are parameters
         f" ORDER BY h.created_at_us {way}, h.image_id {way} LIMIT 1 OFFSET ?"
@@ -148,12 +151,11 @@ def walk_sql(query: ListQuery) -> Statement:
     texts: list[str] = []
     parameters: list[object] = []
     for branch in branches(query):
-        for part, beyond in product(_parts(lead), _beyond(query, _keys(query))):
+        for part, rest in product(_parts(lead), beyond(query, _keys(query))):
             where = _of_branch(query, branch)
             _conditions(query, branch, where, part)
             _having(query, where)
-            for clause in beyond:
-                where.add(*clause)
+            where.add_all(rest)
             order = _order(query, _keys(query), where)
             texts.append(
                 f"SELECT * FROM (SELECT i.id AS id, {_named(query)}"  # noqa: S608 - as above
@@ -178,11 +180,11 @@ def gather_sql(query: ListQuery, lead: Condition) -> Statement:
             f" AS i WHERE {where} LIMIT {2**31 - 1}) AS branch"
         )
         parameters += where.parameters
-    after = _Text()
-    _after(query, _places(query), after)
+    rest = _Text()
+    rest.add_all(after(query, _places(query)))
     union = " UNION ALL ".join(texts)
-    found = f"SELECT * FROM ({union}) AS found WHERE {after}"  # noqa: S608 - as above
-    return _whole(query, found, [*parameters, *after.parameters])
+    found = f"SELECT * FROM ({union}) AS found WHERE {rest}"  # noqa: S608 - as above
+    return _whole(query, found, [*parameters, *rest.parameters])
 
 
 def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statement:
@@ -199,7 +201,7 @@ def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statem
     _conditions(query, None, where, None)
     _having(query, where)
     keys = _AGE if query.by_age else _keys(query)
-    _after(query, keys, where)
+    where.add_all(after(query, keys))
     if bound is not None:
         sign = ">=" if not query.order[0][1] else "<="
         where.add(f"h.created_at_us {sign} ?", bound)
@@ -343,72 +345,3 @@ def _having(query: ListQuery, where: _Text) -> None:
             f" WHERE h.image_id = i.id AND {having.clause}) = 1",
             *having.parameters,
         )
-
-
-def _after(query: ListQuery, keys: Sequence[str], where: _Text) -> None:
-    """Add the clause that a row, of which ``keys`` are told, comes after the marker."""
-    if query.marker is None:
-        return
-    values = _marker_values(query)
-    if query.one_way:
-        where.add(*_vector(query, keys, values))
-        return
-    steps: list[str] = []
-    parameters: list[object] = []
-    for position, (_, ascending) in enumerate(query.order):
-        equal = [f"{key} = ?" for key in keys[:position]]
-        sign = ">" if ascending else "<"
-        steps.append(" AND ".join([*equal, f"{keys[position]} {sign} ?"]))
-        parameters += values[: position + 1]
-    where.add("(" + " OR ".join(f"({step})" for step in steps) + ")", *parameters)
-
-
-def _beyond(
-    query: ListQuery, keys: Sequence[str]
-) -> Sequence[Sequence[tuple[Any, ...]]]:
-    """Return disjoint sets of clauses that together are what comes after the marker.
-
-    Each is one range of an index.  A row comparison is one range where the key that
-    leads is a column; where it is an expression, SQLite would read the index from its
-    beginning, so the images that equal the marker in that key get a range of their own.
-    """
-    if query.marker is None:
-        return [[]]
-    after = _Text()
-    if query.one_way and (keys[0].startswith("i.") or len(keys) == 1):
-        _after(query, keys, after)
-        return [[(str(after), *after.parameters)]]
-    first, *rest = _marker_values(query)
-    sign = ">" if query.order[0][1] else "<"
-    beyond = [(f"{keys[0]} {sign} ?", first)]
-    if query.one_way:
-        others = _vector(query, keys[1:], rest)
-        return [[(f"{keys[0]} = ?", first), others], beyond]
-    _after(query, keys, after)
-    return [[(f"{keys[0]} = ?", first), (str(after), *after.parameters)], beyond]
-
-
-def _vector(
-    query: ListQuery, keys: Sequence[str], values: Sequence[object]
-) -> tuple[Any, ...]:
-    sign = ">" if query.order[0][1] else "<"
-    marks = ", ".join("?" * len(values))
-    clause = f"({', '.join(keys)}) {sign} ({marks})"
-    if query.words.ranges_rows:
-        return (clause, *values)
-    return (f"{keys[0]} {sign}= ? AND {clause}", values[0], *values)
-
-
-def _marker_values(query: ListQuery) -> list[object]:
-    marker = query.marker
-    assert marker is not None  # noqa: S101 - every caller has looked
-    return [_marker_value(marker, key) for key, _ in query.order]
-
-
-def _marker_value(marker: Image, key: str) -> object:
-    if key in ("created_at", "updated_at"):
-        return getattr(marker, f"{key}_us")
-    value = getattr(marker, key)
-    if value is None:
-        return -1 if key == "size" else ""
-    return str(value) if isinstance(value, str) else value
