@@ -21,6 +21,7 @@ from peewee import (
     PeeweeException,
     PostgresqlDatabase,
     ProgrammingError,
+    Psycopg3Adapter,
 )
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
@@ -100,9 +101,25 @@ _WORDS = Words(
 )
 
 
+class _Adapter(Psycopg3Adapter):
+    """What Peewee asks of connections; it may have been imported without a driver."""
+
+    txn_idle = TransactionStatus.IDLE
+    txn_inerror = TransactionStatus.INERROR
+    txn_unknown = TransactionStatus.UNKNOWN
+
+    def check_driver(self) -> None:
+        """Return: this module has the driver."""
+
+    def get_binary_type(self) -> type[psycopg.Binary]:
+        """Return what bytes are wrapped in."""
+        return psycopg.Binary
+
+
 class _Database(PostgresqlDatabase):
     """Peewee's database on the connections of a pool."""
 
+    psycopg2_adapter = psycopg3_adapter = _Adapter
     pool: Pool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Peewee has it
