@@ -26,6 +26,15 @@ from imagereg.fetch.reporting import Reporter
 
 BLOCK_BYTES = 1024 * 1024
 
+#: How much the file system is handed at a time.  It wants one piece of memory for
+#: each, and large pieces are seldom at hand: where a hypervisor lends memory page by
+#: page, a MiB at a time took twice the processor time of all else together.
+WRITE_BYTES = 16 * 1024
+
+#: How much has to be there before the disk begins with it.  It works while bytes still
+#: come, so that little is left to wait for in the end.
+EARLY_BYTES = 8 * BLOCK_BYTES
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _ZEROS = bytes(BLOCK_BYTES)
@@ -86,6 +95,7 @@ class Part:
         self._algorithm = algorithm
         self._digest = RunningDigest(algorithm)
         self._reserved, self._hole = False, 0
+        self._begun = 0
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             os.close(self._fd)
@@ -130,6 +140,7 @@ class Part:
         self._digest = RunningDigest(self._algorithm)
         self.position = self.inherited = 0
         self._reserved, self._hole = False, 0
+        self._begun = 0
         # First no bytes, then the note: never a note above bytes of another image.
         os.ftruncate(self._fd, 0)
         write_notes(notes_of(self.path), self._identity)
@@ -150,10 +161,13 @@ class Part:
         self._digest.update(block)
         view = memoryview(block)
         while view:
-            count = os.pwrite(self._fd, view, self.position)
+            count = os.pwrite(self._fd, view[:WRITE_BYTES], self.position)
             self.position += count
             view = view[count:]
         self._release(self.position - len(block))
+        if self.position - self._begun >= EARLY_BYTES:
+            space.start_writing(self._fd, self._begun, self.position - self._begun)
+            self._begun = self.position
 
     def skip(self, count: int) -> None:
         """Append a hole."""

@@ -1,9 +1,9 @@
-"""Room on the disk: taken before the bytes come, given back where they are zeros.
+"""Room on the disk: taken before the bytes come, filled early, given back for zeros.
 
 Python's own call makes the file longer, and writes zeros where a file system cannot
 reserve; both would be wrong for a file whose length says how far it is.
 
-Source: contract compute-fetch C-11; fallocate(2).
+Source: contract compute-fetch C-11; fallocate(2), sync_file_range(2).
 """
 
 import ctypes
@@ -19,6 +19,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _fallocate = _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _fallocate.restype = ctypes.c_int
+_sync_file_range = _libc.sync_file_range
+_sync_file_range.argtypes = (
+    *(ctypes.c_int, ctypes.c_int64, ctypes.c_int64),
+    ctypes.c_uint,
+)
+_START_WRITING = 2
 
 
 def reserve(descriptor: int, start: int, count: int) -> bool:
@@ -37,6 +43,14 @@ def release(descriptor: int, start: int, count: int) -> None:
     """Give room back that lies before the end of the file: it reads as zeros."""
     if count > 0:
         _call(descriptor, _KEEP_SIZE | _PUNCH_HOLE, start, count)
+
+
+def start_writing(descriptor: int, start: int, count: int) -> None:
+    """Have the disk begin with bytes that are there already; nobody waits for it.
+
+    What it cannot write is told by fsync in the end, as if this had not been asked.
+    """
+    _sync_file_range(descriptor, start, count, _START_WRITING)
 
 
 def _call(descriptor: int, mode: int, start: int, count: int) -> bool:
