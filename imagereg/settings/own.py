@@ -84,6 +84,13 @@ class Own(TellingOptions):
     download_idle_timeout: int = option(
         integer(1), 60, "How long a downloading client may stall.", unit="seconds"
     )
+    s3_upload_memory: int = option(
+        integer(1),
+        256,
+        "Memory of one process for the parts of all uploads to S3 stores; each upload"
+        " may hold one part whatever happens.",
+        unit="MiB",
+    )
     staging_store: str | None = option(
         NAME,
         None,

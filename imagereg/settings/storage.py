@@ -157,6 +157,13 @@ class S3StoreSettings(Table):
     s3_store_thread_pools: int = option(
         integer(1), 10, "Parts that are sent at a time.", unit="threads"
     )
+    s3_store_timeout: int = option(
+        integer(2),
+        60,
+        "How long one request may go unanswered, repetitions included, before the"
+        " store counts as unavailable.",
+        unit="seconds",
+    )
     s3_store_cacert: Path | None = option(
         CONFIG_PATH,
         None,

@@ -21,6 +21,7 @@ from imagereg.settings import (
     StoreSettings,
 )
 from imagereg.settings.imaging import ImportFiltering
+from imagereg.stores.budget import Budget
 from imagereg.stores.driver import StoreDriver
 from imagereg.stores.fetcher import Fetcher, FetchOptions
 from imagereg.stores.filesystem import FileOptions, FilesystemDriver
@@ -82,6 +83,7 @@ class StoreCatalog:
             (*settings.stores, settings.staging, settings.tasks_store),
             settings.default_store,
             fsync=settings.imagereg.upload_fsync,
+            budget=Budget(settings.imagereg.s3_upload_memory * MiB),
             url_filter=URLFilter(settings.import_filtering_opts),
             writable=writable,
             staging=settings.imagereg.staging_store or STAGING,
@@ -95,6 +97,7 @@ class StoreCatalog:
         default: str,
         *,
         fsync: bool = True,
+        budget: Budget | None = None,
         url_filter: URLFilter | None = None,
         writable: bool = True,
         staging: str = STAGING,
@@ -103,7 +106,10 @@ class StoreCatalog:
         """Open the stores that ``wanted`` describes.  Raises as `from_settings`."""
         lanes = LaneSupply()
         context = OpenContext(
-            fsync, url_filter or URLFilter(ImportFiltering()), meters or Meters()
+            fsync,
+            url_filter or URLFilter(ImportFiltering()),
+            meters or Meters(),
+            budget or Budget(),
         )
         opened: dict[bool, list[Store]] = {False: [], True: []}
         faults: list[str] = []
@@ -196,11 +202,13 @@ class OpenContext:
         fsync: bytes are made durable before they count.
         url_filter: which remote sources may be read.
         meters: are told which store failed.
+        budget: memory for what waits to be sent to S3 stores, all of them together.
     """
 
     fsync: bool
     url_filter: URLFilter
     meters: Meters
+    budget: Budget
 
 
 def _open(
@@ -298,7 +306,7 @@ def _open_s3(
     options = wanted.options
     if not isinstance(options, S3StoreSettings):
         raise ConfigurationError(["its options are not those of an s3 store"])
-    driver = S3Driver(s3_options(options))
+    driver = S3Driver(s3_options(options), context.budget)
     if writable:
         driver.prepare()
     properties = {

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 from imagereg.errors import BlobNotFound, ConfigurationError, Forbidden, Invalid
 from imagereg.model import Location
 from imagereg.settings import S3StoreSettings
+from imagereg.stores.budget import Budget
 from imagereg.stores.driver import BlobReader, BlobWriter, ListedBlob, check_key
 from imagereg.stores.s3_client import S3Client, S3Options, S3Refused
 from imagereg.stores.s3_reader import S3Reader, check_begins_at
@@ -33,10 +34,15 @@ _log = logging.getLogger(__name__)
 
 
 class S3Driver:
-    """Blobs in a bucket.  Nothing is asked of the service before the first use."""
+    """Blobs in a bucket.  Nothing is asked of the service before the first use.
 
-    def __init__(self, options: S3Options) -> None:
+    Args:
+        budget: memory for the parts of uploads, shared with other stores.
+    """
+
+    def __init__(self, options: S3Options, budget: Budget | None = None) -> None:
         self._options = options
+        self._budget = budget or Budget()
         self._client = S3Client(options)
         self._place = f"{options.host}/{options.bucket}/"
         scheme = "s3+https" if options.secure else "s3"
@@ -68,6 +74,7 @@ class S3Driver:
             Location(self._url(key)),
             replace=replace,
             create_bucket=self._create if self._options.create_bucket else None,
+            share=self._budget.share(),
         )
 
     def open(self, url: str, offset: int, length: int | None) -> BlobReader:
@@ -286,6 +293,7 @@ def s3_options(settings: S3StoreSettings) -> S3Options:
         single_bytes=settings.s3_store_large_object_size * MiB,
         part_bytes=settings.s3_store_large_object_chunk_size * MiB,
         threads=settings.s3_store_thread_pools,
+        timeout_s=settings.s3_store_timeout,
         ca_file=settings.s3_store_cacert,
         request_checksums=(
             settings.s3_store_request_checksum_calculation if checks else need

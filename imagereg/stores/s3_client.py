@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,13 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    FlexibleChecksumError,
+    ReadTimeoutError,
+)
 from urllib3.exceptions import HTTPError
 
 from imagereg.errors import StoreFull, StoreUnavailable
@@ -31,11 +38,13 @@ ANY_REGION = "us-east-1"
 CONNECT_S = 10
 """Also how long one piece of a body may take to leave."""
 
-READ_S = 60
 HASTY_CONNECT_S = 3
 HASTY_READ_S = 10
 ATTEMPTS = 4
 CONNECTIONS = 128
+
+_BEGUN = "imagereg_begun_s"
+_TOLERANCE_S = 0.5
 
 _FULL = frozenset(
     {"EntityTooLarge", "InsufficientCapacity", "QuotaExceeded", "XMinioStorageFull"}
@@ -68,6 +77,7 @@ class S3Options:
             memory allows.
         part_bytes: how long a part is at least.
         threads: how many parts are sent at a time, as far as memory allows.
+        timeout_s: how long one operation may go unanswered, repetitions included.
         ca_file: authorities to trust instead of the system's.
         request_checksums, response_checksums: ``when_required`` or
             ``when_supported``.
@@ -84,6 +94,7 @@ class S3Options:
     single_bytes: int = 100 * 1024 * 1024
     part_bytes: int = 10 * 1024 * 1024
     threads: int = 10
+    timeout_s: float = 60
     ca_file: Path | None = None
     request_checksums: str = "when_required"
     response_checksums: str = "when_required"
@@ -211,6 +222,9 @@ class S3Client:
 def _make_client(options: S3Options, *, hasty: bool) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
     # At DEBUG botocore writes what it signs, access key included.
     logging.getLogger("botocore").setLevel(logging.INFO)
+    connect_s = HASTY_CONNECT_S if hasty else CONNECT_S
+    # Half, so that a connection that died unnoticed costs one of two attempts.
+    read_s = min(HASTY_READ_S, options.timeout_s) if hasty else options.timeout_s / 2
     config = Config(
         # For a service of one's own, boto3 would sign URLs by the old version 2.
         signature_version="s3v4",
@@ -221,14 +235,14 @@ def _make_client(options: S3Options, *, hasty: bool) -> Any:  # noqa: ANN401 - b
         },
         request_checksum_calculation=options.request_checksums,
         response_checksum_validation=options.response_checksums,
-        connect_timeout=HASTY_CONNECT_S if hasty else CONNECT_S,
-        read_timeout=HASTY_READ_S if hasty else READ_S,
+        connect_timeout=min(connect_s, read_s),
+        read_timeout=read_s,
         retries={"mode": "standard", "total_max_attempts": 1 if hasty else ATTEMPTS},
         max_pool_connections=CONNECTIONS,
         tcp_keepalive=True,
     )
     with _s3_errors("connect"):
-        return boto3.session.Session(
+        client: Any = boto3.session.Session(
             aws_access_key_id=options.access_key,
             aws_secret_access_key=options.secret_key,
             region_name=options.known_region or ANY_REGION,
@@ -239,6 +253,42 @@ def _make_client(options: S3Options, *, hasty: bool) -> Any:  # noqa: ANN401 - b
             verify=str(options.ca_file) if options.ca_file else True,
             config=config,
         )
+    deadline = _Deadline(options.timeout_s - read_s)
+    client.meta.events.register("before-call.s3", deadline.begin)
+    client.meta.events.register_first("needs-retry.s3", deadline.check)
+    return client
+
+
+class _Deadline:
+    """Ends the attempts of an operation when another might take too long.
+
+    boto3 itself counts attempts only, each of which may wait as long as one may.
+
+    Args:
+        last_start_s: after so many seconds no attempt begins.
+    """
+
+    def __init__(self, last_start_s: float) -> None:
+        self._last_start_s = last_start_s
+
+    def begin(self, context: dict[str, Any], **_: object) -> None:
+        """Note when an operation begins."""
+        context[_BEGUN] = time.monotonic()
+
+    def check(
+        self,
+        request_dict: dict[str, Any],
+        caught_exception: Exception | None,
+        **_: object,
+    ) -> None:
+        """Raise after an attempt without answer that left too little time.
+
+        What was answered, or cut, may be repeated however long it took to send.
+        """
+        if isinstance(caught_exception, (ConnectTimeoutError, ReadTimeoutError)):
+            waited_s = time.monotonic() - request_dict["context"][_BEGUN]
+            if waited_s > self._last_start_s + _TOLERANCE_S:
+                raise caught_exception
 
 
 def _bare_session() -> Any:  # noqa: ANN401 - untyped

@@ -2,8 +2,9 @@
 
 Nobody sees the object before the request that completes it.  Small images go in
 one request, which carries their MD5; others in parts, of which a bounded number is
-in memory.  The order of `S3Writer.commit` is the contract: complete the object,
-ask for it, compare, and only then say where it lies.
+in memory, fewer while many uploads share the process's budget.  The order of
+`S3Writer.commit` is the contract: complete the object, ask for it, compare, and
+only then say where it lies.
 
 Source: contract stores 3, rulings S-2, S-3 and S-5.
 """
@@ -21,7 +22,9 @@ from typing import Any, Self
 
 from imagereg.errors import BlobExists, StoreFull, StoreUnavailable
 from imagereg.model import Location
+from imagereg.stores.budget import Share
 from imagereg.stores.s3_client import S3Client, S3Options, S3Refused
+from imagereg.stores.s3_part import Part
 
 MiB = 1024 * 1024
 
@@ -37,8 +40,6 @@ PATIENCE_S = 12 * 3600.0
 
 SILENCE_S = 24 * 3600.0
 """An upload of another process that got no part for so long has no writer."""
-
-SLICE_BYTES = 256 * 1024
 
 _MD5 = re.compile('"?([0-9a-f]{32})"?')
 _log = logging.getLogger(__name__)
@@ -81,68 +82,12 @@ class PartPlan:
         return max(1, min(self.threads, fitting))
 
 
-class Part:
-    """The body of one request: a file of chunks, none of which is copied."""
-
-    def __init__(self) -> None:
-        self._chunks: list[memoryview] = []
-        self._size = 0
-        self._index = 0
-        self._offset = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def append(self, chunk: memoryview) -> None:
-        """Add bytes at the end."""
-        if chunk:
-            self._chunks.append(chunk)
-            self._size += len(chunk)
-
-    def read(self, size: int = -1) -> memoryview | bytes:
-        """Return the next bytes, none at the end.
-
-        As many as one call of the system may well send, whatever ``size`` says:
-        the libraries below ask for 16 KiB, and take what they get.
-        """
-        if self._index == len(self._chunks):
-            return b""
-        chunk = self._chunks[self._index]
-        piece = chunk[self._offset : self._offset + SLICE_BYTES]
-        self._offset += len(piece)
-        if self._offset == len(chunk):
-            self._index, self._offset = self._index + 1, 0
-        return piece
-
-    def tell(self) -> int:
-        """Return the position of the next byte."""
-        return sum(map(len, self._chunks[: self._index])) + self._offset
-
-    def seek(self, position: int, whence: int = 0) -> int:
-        """Go to a position, counted from the start or, with 2, from the end."""
-        left = position = min(self._size, position + (self._size if whence else 0))
-        self._index = self._offset = 0
-        for chunk in self._chunks:
-            if left < len(chunk):
-                self._offset = left
-                break
-            left -= len(chunk)
-            self._index += 1
-        return position
-
-    def md5(self) -> "hashlib._Hash":
-        """Return the MD5 of all bytes."""
-        digest = hashlib.md5(usedforsecurity=False)
-        for chunk in self._chunks:
-            digest.update(chunk)
-        return digest
-
-
 class S3Writer:
     """One open upload.
 
     Args:
         create_bucket: called when the bucket is missing; None leaves it missing.
+        share: of the memory for all uploads; the writer closes it.
     """
 
     def __init__(
@@ -154,6 +99,7 @@ class S3Writer:
         *,
         replace: bool,
         create_bucket: Callable[[], None] | None,
+        share: Share,
     ) -> None:
         self._client = client
         self._key = key
@@ -161,7 +107,9 @@ class S3Writer:
         self._location = location
         self._replace = replace
         self._create_bucket = create_bucket
+        self._share = share
         self._part = Part()
+        self._part_bytes = 0
         self._sent_bytes = 0
         self._parts: _Parts | None = None
         self._is_complete = False
@@ -177,22 +125,27 @@ class S3Writer:
         trace: TracebackType | None,
     ) -> None:
         self._part = Part()
+        # Whoever waited in vain for an answer does not wait as long for another.
+        is_mute = isinstance(error, StoreUnavailable)
+        is_mute = is_mute and not isinstance(error, S3Refused)
         try:
             if self._parts is not None:
-                self._parts.close(abort=not self._is_complete)
+                self._parts.close(abort=not self._is_complete, hasty=is_mute)
             if self._is_complete and not self._is_committed:
                 self._client.call("delete_object", Key=self._key, hasty=True)
         except StoreUnavailable as failure:
             # Nothing refers to it: recovery or `store gc` will find it.
             _log.warning("%s: remains of an upload stay: %s", self._key, failure)
+        finally:
+            self._share.close()
 
     def write(self, chunk: bytes) -> None:
         """Append ``chunk``."""
         view = memoryview(chunk)
         while view:
-            room = self._room()
+            room = self._part_bytes - len(self._part)
             if not room:
-                self._send_part()
+                self._make_room()
                 continue
             self._part.append(view[:room])
             view = view[room:]
@@ -212,21 +165,36 @@ class S3Writer:
         self._is_committed = True
         return self._location
 
-    def _room(self) -> int:
+    def _make_room(self) -> None:
+        """Get memory for more of this part, or send it off and get some for the next.
+
+        INVARIANT: what is claimed is this part and those under way, so a share that
+        is refused has some of them to wait for, or else is granted one part.
+        """
         if self._parts is None:
-            return self._plan.first_bytes - len(self._part)
-        return self._plan.bytes_of(self._parts.next) - len(self._part)
+            more = min(self._plan.part_bytes, self._plan.first_bytes - self._part_bytes)
+            if more and self._share.claim(more):
+                self._part_bytes += more
+                return
+            self._send_part()
+        elif self._part_bytes:
+            self._send_part()
+        else:
+            size = self._plan.bytes_of(self._parts.next)
+            while not self._share.claim(size):
+                self._parts.collect()
+            self._part_bytes = size
 
     def _send_part(self) -> None:
         """Send what was collected, in parts from now on."""
         if self._parts is None:
             upload = self._into_bucket("create_multipart_upload", Key=self._key)
             self._parts = _Parts(
-                self._client, self._key, upload["UploadId"], self._plan
+                self._client, self._key, upload["UploadId"], self._plan, self._share
             )
         self._sent_bytes += len(self._part)
-        self._parts.send(self._part)
-        self._part = Part()
+        self._parts.send(self._part, self._part_bytes)
+        self._part, self._part_bytes = Part(), 0
 
     def _complete(self) -> str | None:
         """Make the object; return its ETag, None if nobody told it."""
@@ -284,13 +252,13 @@ class S3Writer:
 
     def _is_there(self, expected: str | None) -> bool:
         try:
-            return expected is not None and self._etag() == expected
+            return expected is not None and self._etag(hasty=True) == expected
         except StoreUnavailable:
             return False
 
-    def _etag(self) -> str | None:
+    def _etag(self, *, hasty: bool = False) -> str | None:
         try:
-            answer = self._client.call("head_object", Key=self._key)
+            answer = self._client.call("head_object", Key=self._key, hasty=hasty)
         except S3Refused as refused:
             if refused.status == 404:
                 return None
@@ -307,22 +275,31 @@ class _Parts:
     """
 
     def __init__(
-        self, client: S3Client, key: str, upload_id: str, plan: PartPlan
+        self,
+        client: S3Client,
+        key: str,
+        upload_id: str,
+        plan: PartPlan,
+        share: Share,
     ) -> None:
         self.upload_id = upload_id
         self.next = 1
         self._client = client
         self._key = key
         self._plan = plan
+        self._share = share
         most = plan.senders_at(1)
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="s3-part")
-        self._pending: set[Future[dict[str, Any]]] = set()
+        self._pending: dict[Future[dict[str, Any]], int] = {}
         self._done: list[dict[str, Any]] = []
         self._sent_at_s = time.monotonic()
         client.live.add(upload_id)
 
-    def send(self, part: Part) -> None:
-        """Send ``part`` as soon as a sender is free; raise if an earlier one failed."""
+    def send(self, part: Part, claimed_bytes: int) -> None:
+        """Send ``part`` as soon as a sender is free; raise if an earlier one failed.
+
+        What was claimed for it is given back when `collect` finds it sent.
+        """
         now = time.monotonic()
         if now - self._sent_at_s > PATIENCE_S:
             raise StoreUnavailable("the data came in too slowly for the store")
@@ -330,17 +307,18 @@ class _Parts:
             raise StoreFull("the store takes no images of this size")
         self._sent_at_s = now
         while len(self._pending) >= self._plan.senders_at(self.next):
-            self._collect()
-        self._pending.add(self._pool.submit(self._send, self.next, part))
+            self.collect()
+        sending = self._pool.submit(self._send, self.next, part)
+        self._pending[sending] = claimed_bytes
         self.next += 1
 
     def finish(self) -> list[dict[str, Any]]:
         """Wait for all parts; return what completing the upload needs to know."""
         while self._pending:
-            self._collect()
+            self.collect()
         return sorted(self._done, key=lambda part: part["PartNumber"])
 
-    def close(self, *, abort: bool) -> None:
+    def close(self, *, abort: bool, hasty: bool) -> None:
         """End the senders, and throw the parts away if they are not needed.
 
         A part that arrives after an abort would stay for ever, so it waits for
@@ -349,15 +327,17 @@ class _Parts:
         self._pool.shutdown(wait=True, cancel_futures=True)
         try:
             if abort:
-                self._client.call(
-                    "abort_multipart_upload", Key=self._key, UploadId=self.upload_id
-                )
+                which = {"Key": self._key, "UploadId": self.upload_id}
+                self._client.call("abort_multipart_upload", **which, hasty=hasty)
         finally:
             self._client.live.discard(self.upload_id)
 
-    def _collect(self) -> None:
-        finished, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
-        self._done += [future.result() for future in finished]
+    def collect(self) -> None:
+        """Wait until one part or more are sent; raise if one failed."""
+        finished, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+        for future in finished:
+            self._share.give_back(self._pending.pop(future))
+            self._done.append(future.result())
 
     def _send(self, number: int, part: Part) -> dict[str, Any]:
         answer = self._client.call(

@@ -26,7 +26,8 @@ from imagereg.stores import s3_upload
 from imagereg.stores.catalog import StoreCatalog
 from imagereg.stores.s3 import S3Driver, s3_options
 from imagereg.stores.s3_client import S3Options, region_of
-from imagereg.stores.s3_upload import MAX_PARTS, MiB, Part, PartPlan
+from imagereg.stores.s3_part import SLICE_BYTES, Part
+from imagereg.stores.s3_upload import MAX_PARTS, MiB, PartPlan
 from tests.stores.bucket import Service
 from tests.stores.conformance import put, read
 from tests.stores.s3_proxy import s3_proxy
@@ -302,14 +303,14 @@ def part_of(*chunks: bytes) -> Part:
 
 
 def test_a_part_reads_like_a_file() -> None:
-    chunks = [b"ab", b"", os.urandom(s3_upload.SLICE_BYTES + 5), b"yz"]
+    chunks = [b"ab", b"", os.urandom(SLICE_BYTES + 5), b"yz"]
     whole = b"".join(chunks)
     part = part_of(*chunks)
 
     pieces = list(iter(lambda: bytes(part.read(10)), b""))
 
     assert b"".join(pieces) == whole
-    assert max(map(len, pieces)) == s3_upload.SLICE_BYTES
+    assert max(map(len, pieces)) == SLICE_BYTES
     assert len(part) == part.tell() == len(whole)
     for position in (0, 1, 2, 3, 100, len(whole) - 1, len(whole)):
         assert part.seek(position) == position == part.tell()

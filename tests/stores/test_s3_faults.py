@@ -8,7 +8,9 @@ import logging
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,8 +60,10 @@ def look(s3: Service, driver: S3Driver) -> S3Client:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_client, "READ_S", 1)
+def impatient(monkeypatch: pytest.MonkeyPatch, driver: S3Driver) -> None:
+    options = replace(driver._options, timeout_s=2)
+    monkeypatch.setattr(driver._client, "_options", options)
+    monkeypatch.setattr(driver._client, "_clients", {})
     monkeypatch.setattr(s3_client, "HASTY_READ_S", 1)
     monkeypatch.setattr(s3_client, "ATTEMPTS", 2)
 
@@ -412,7 +416,7 @@ def use(request: pytest.FixtureRequest) -> Use:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_service_that_is_down_is_unavailable(s3: Service, use: Use) -> None:
-    driver = S3Driver(s3.options(host=f"127.0.0.1:{free_port()}", **PARTS))
+    driver = S3Driver(s3.options(host=f"127.0.0.1:{free_port()}", timeout_s=2, **PARTS))
 
     with pytest.raises(StoreUnavailable, match="the store does not answer just now"):
         use(driver, driver._url("key"))
@@ -526,3 +530,60 @@ def test_an_address_nobody_listens_on_is_told_soon(s3: Service) -> None:
 
         for filler in fillers:
             filler.close()
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """Yield the address of a service that takes connections and never answers."""
+    with socket.socket() as listener:
+        # The kernel accepts, and takes what its buffers hold.
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("name", ["write", "write parts", "open", "list"])
+def test_a_service_that_never_answers_is_given_up_in_time(
+    s3: Service, mute: str, name: str
+) -> None:
+    driver = S3Driver(s3.options(host=mute, timeout_s=2, **PARTS))
+    url = driver._url("key")
+    begun = time.monotonic()
+
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        USES[name](driver, url)
+
+    # Two attempts of one second, and a pause between them.
+    assert time.monotonic() - begun < 2 + 18
+
+
+def test_a_service_that_falls_silent_ends_an_upload_in_time(
+    driver: S3Driver, proxy: Proxy, impatient: None
+) -> None:
+    """The parts, then the abort: nothing waits for as long as it likes."""
+    held = threading.Event()
+    for method in ("PUT", "DELETE", "HEAD", "POST"):
+        text = "uploadId" if method == "POST" else "key"
+        proxy.faults.append(Fault(method, text, held=held, times=99))
+    begun = time.monotonic()
+
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        put(driver, "key", DATA, replace=True)
+
+    took_s = time.monotonic() - begun
+    held.set()
+    assert took_s < 20
+
+
+def test_one_answer_that_is_lost_costs_half_the_patience(
+    s3: Service, proxy: Proxy
+) -> None:
+    driver = s3.driver(host=proxy.host, timeout_s=6)
+    url = put(driver, "key", SMALL)
+    held = threading.Event()
+    proxy.faults.append(Fault("HEAD", "key", held=held))
+
+    size = driver.size(url)
+
+    held.set()
+    assert size == len(SMALL)
