@@ -33,7 +33,7 @@ ROWS_AT_ONCE = 400
 PAUSE_S = 0.25
 
 #: How long to ask a database that went away during a commit what came of it.
-KNOWN_AFTER_S = 10
+KNOWN_AFTER_S = 30
 
 #: For how long writes that end an upload are tried again, in seconds: its bytes are
 #: there, and a database that is restarted is back by then.
@@ -214,13 +214,10 @@ class Engine:
         while mark is not None and time.monotonic() < deadline:
             try:
                 with self._borrowed():
-                    known = self.dialect.was_committed(mark)
+                    return self.dialect.was_committed(mark)
             except PeeweeException as error:
                 if not self.dialect.is_outage(error):
                     raise
-                known = None
-            if known is not None:
-                return known
             time.sleep(PAUSE_S)
         return False
 

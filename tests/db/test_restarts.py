@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from imagereg.errors import StoreUnavailable
 from tests import databases
 from tests.databases import Service
 from tests.server import Server, eventually
@@ -118,6 +119,23 @@ def test_no_image_is_lost_or_made_unasked_while_the_database_restarts(
     with databases.opened(service.database(str(server.where))) as engine:
         kept = {str(row[0]) for row in engine.rows("SELECT id FROM images")}
     assert kept == made
+
+
+def test_what_a_killed_server_never_wrote_is_not_taken_for_committed(
+    service: Service, tmp_path: Path
+) -> None:
+    with databases.opened(service.database(str(tmp_path))) as engine:
+        with pytest.raises(StoreUnavailable), engine.transaction():
+            lost = engine.dialect.mark
+            engine.insert("image_tags", [{"image_id": "x", "tag": "t"}])
+            stop(service, "killed")
+        service.start()
+        for _ in range(8):
+            with engine.transaction():
+                engine.execute("DELETE FROM image_tags")
+
+        with engine._borrowed():
+            assert not engine.dialect.was_committed(lost)
 
 
 def test_an_upload_outlives_a_short_restart(service: Service, server: Server) -> None:

@@ -1,14 +1,17 @@
 """PostgreSQL and MariaDB keep the contract that SQLite keeps."""
 
+import contextlib
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 
 from imagereg.db.agreement import find_disagreements
+from imagereg.db.dialects.server import PLACES
 from imagereg.db.drift import find_drift
 from imagereg.db.engine import Engine
 from imagereg.db.pool import PoolLimits
@@ -90,6 +93,49 @@ def test_a_connection_that_was_cut_is_replaced_unnoticed(engine: Engine) -> None
         engine.insert("image_tags", [{"image_id": "x", "tag": "t"}])
 
     assert engine.rows("SELECT tag FROM image_tags") == [("t",)]
+
+
+def marked(engine: Engine, tag: str) -> object:
+    """Write something, and return the mark of that transaction."""
+    with engine.transaction():
+        engine.insert("image_tags", [{"image_id": "x", "tag": tag}])
+        return engine.dialect.mark
+
+
+def was_committed(engine: Engine, mark: object) -> bool:
+    with engine._borrowed():
+        return engine.dialect.was_committed(mark)
+
+
+def test_a_transaction_is_known_after_its_end(engine: Engine) -> None:
+    marks = [marked(engine, str(number)) for number in range(PLACES // 2)]
+    undone: object = None
+    with contextlib.suppress(LookupError), engine.transaction():
+        undone = engine.dialect.mark
+        raise LookupError
+
+    assert not was_committed(engine, undone)
+    assert all(was_committed(engine, mark) for mark in marks)
+
+
+def test_many_that_write_at_once_are_all_known(engine: Engine) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = range(PLACES // 2)
+        marks = list(pool.map(lambda number: marked(engine, str(number)), numbers))
+
+    assert all(was_committed(engine, mark) for mark in marks)
+
+
+def test_whoever_asks_of_a_transaction_waits_for_its_end(engine: Engine) -> None:
+    asked = Engine.connect(databases.service(databases.NAME).url_like(engine))
+    with ThreadPoolExecutor(1) as pool:
+        with engine.transaction():
+            answer = pool.submit(was_committed, asked, engine.dialect.mark)
+            with pytest.raises(TimeoutError):
+                answer.result(0.5)
+
+        assert answer.result(30)
+    asked.close()
 
 
 def cut_others(engine: Engine) -> None:

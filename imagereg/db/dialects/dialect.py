@@ -69,12 +69,9 @@ class Dialect(ABC):
         """
         return None
 
-    def was_committed(self, mark: object) -> bool | None:
-        """Return whether the transaction with this mark was committed.
-
-        None if it has not ended.
-        """
-        return None
+    def was_committed(self, mark: object) -> bool:
+        """Return whether the transaction that had this mark was committed."""
+        return False
 
     def damage(self) -> Iterator[str]:
         """Yield what is broken in the files themselves, if the engine can tell."""

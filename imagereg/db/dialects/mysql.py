@@ -1,6 +1,6 @@
 """MariaDB and MySQL: transactions READ COMMITTED, one writer at a time by a row.
 
-Each write transaction begins with an update of the one row of `write_turn`, which
+Each write transaction begins with an update of the first row of `write_turn`, which
 others wait for.  That is what BEGIN IMMEDIATE is on SQLite: whatever a transaction
 looks at, quotas and statuses, stays so until it ends, on however many nodes.  No two
 writers can wait for each other, so there are no deadlocks.  Where several servers take
@@ -16,10 +16,8 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from threading import local
 from types import MappingProxyType
-from typing import Any, cast
-from uuid import uuid4
+from typing import Any
 
 import pymysql
 from peewee import (
@@ -32,7 +30,14 @@ from pymysql.constants import CLIENT, ER
 
 from imagereg.db.derived import DATED, REPEATED, SHELF, indexes
 from imagereg.db.dialects.dialect import Dialect
-from imagereg.db.pool import Pool, PoolLimits
+from imagereg.db.dialects.server import (
+    COLUMNS,
+    PLACES,
+    ROWS,
+    ServerDatabase,
+    ServerDialect,
+)
+from imagereg.db.pool import PoolLimits
 from imagereg.db.urls import parse, refuse
 from imagereg.db.words import SORT_KEYS, Words
 
@@ -52,13 +57,12 @@ _SESSION = (
     " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
 )
 
-#: The first row is the turn.  Each of the others keeps the name of a transaction for a
-#: while, by which is known whether it was committed.
+#: The first row is the turn.
 _TURN = (
-    "UPDATE write_turn SET number = number + 1, mark = IF(id = 1, '', %s)"
-    " WHERE id IN (1, %s)"
+    "UPDATE write_turn AS turn, write_turn AS place"  # noqa: S608 - a number
+    " SET turn.number = turn.number + 1, place.mark = %s"
+    f" WHERE turn.id = 1 AND place.id = 2 + MOD(turn.number, {PLACES})"
 )
-_MARKS = range(2, 258)
 
 #: How much of a long text an index covers, in characters.
 HEAD = 255
@@ -121,31 +125,13 @@ _WORDS = Words(
 )
 
 
-class _Database(MySQLDatabase):
-    """Peewee's database on the connections of a pool."""
-
-    pool: Pool
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as Peewee has it
-        self.own = local()
-        super().__init__(*args, **kwargs)
-
-    def _connect(self) -> Any:  # noqa: ANN401 - as Peewee has it
-        return self.pool.acquire()
-
-    def _close(self, conn: Any) -> None:  # noqa: ANN401 - as Peewee has it
-        self.pool.release(conn)
-
-    def begin(self, *_: object) -> None:
-        """Begin a transaction once no other one writes."""
-        mark = uuid4()
-        place = _MARKS[mark.int % len(_MARKS)]
+class _Database(ServerDatabase, MySQLDatabase):
+    def take_turn(self, mark: str) -> None:
         self.execute_sql("BEGIN")  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
-        self.execute_sql(_TURN, (str(mark), place))  # type: ignore[no-untyped-call] # as above
-        self.own.mark = (place, str(mark))
+        self.execute_sql(_TURN, (mark,))  # type: ignore[no-untyped-call] # as above
 
 
-class MySQL(Dialect):
+class MySQL(ServerDialect):
     """The dialect of MariaDB and MySQL."""
 
     words: Words = _WORDS
@@ -166,11 +152,7 @@ class MySQL(Dialect):
         }
         self._name = address.database
         self._collation = ""
-        pool = Pool(self, limits)
-        peewee = _Database(address.database, autoconnect=False)
-        peewee.pool = pool
-        self.peewee = self._database = peewee
-        self.pool = pool
+        self._share(_Database(address.database, autoconnect=False), limits)
 
     def table(self, sql: str) -> str:
         """Return a CREATE TABLE whose text is compared byte by byte, blanks too."""
@@ -201,23 +183,6 @@ class MySQL(Dialect):
         """Yield what the database has: kind, table, name and definition."""
         yield from self.ask(_PARTS).fetchall()
 
-    @property
-    def mark(self) -> object:
-        """Where this thread's transaction left its name, and the name."""
-        return self._database.own.mark
-
-    def was_committed(self, mark: object) -> bool | None:
-        """Return whether the transaction of this name was committed.
-
-        After a cut the server may still be about to end it, and then holds the row;
-        so does whoever writes just now.
-        """
-        place, name = cast("tuple[int, str]", mark)
-        row = self.ask(
-            "SELECT mark FROM write_turn WHERE id = %s LOCK IN SHARE MODE", place
-        ).fetchone()
-        return bool(row and row[0] == name)
-
     def is_outage(self, error: PeeweeException) -> bool:
         """Return whether the server is away, stops, or takes no writes."""
         if _number(error) in _OUTAGES:
@@ -234,13 +199,8 @@ class MySQL(Dialect):
         if cursor.fetchone() != (1,):
             raise OperationalError("somebody else changes the tables for too long")
         try:
-            self.ask(
-                "CREATE TABLE IF NOT EXISTS write_turn"
-                " (id INTEGER PRIMARY KEY, number BIGINT NOT NULL,"
-                " mark CHAR(36) NOT NULL) ENGINE=InnoDB"
-            )
-            rows = ", ".join(f"({number}, 0, '')" for number in (1, *_MARKS))
-            self.ask(f"INSERT IGNORE INTO write_turn VALUES {rows}")  # noqa: S608 - numbers
+            self.ask(f"CREATE TABLE IF NOT EXISTS write_turn ({COLUMNS}) ENGINE=InnoDB")
+            self.ask(ROWS.replace("INSERT", "INSERT IGNORE", 1))
             yield
         finally:
             self.ask("SELECT RELEASE_LOCK(%s)", name)
