@@ -129,7 +129,7 @@ def test_what_a_killed_server_never_wrote_is_not_taken_for_committed(
             lost = engine.dialect.mark
             engine.insert("image_tags", [{"image_id": "x", "tag": "t"}])
             stop(service, "killed")
-        service.start()
+            service.start()
         for _ in range(8):
             with engine.transaction():
                 engine.execute("DELETE FROM image_tags")
