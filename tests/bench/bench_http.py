@@ -4,6 +4,7 @@
     python -m tests.bench.bench_http --database postgresql --json postgresql.json
     python -m tests.bench.bench_http --url http://HOST:9292 --pids 17,18 --json its.json
     python -m tests.bench.bench_http --compare its.json ours.json --plot both.svg
+    python -m tests.bench.bench_http --beside 'COMMAND {port} {images} {protections}'
 
 Starts a server of two processes with images of 15 properties and 3 tags, and measures
 from outside: requests per second, CPU time of all server processes, latencies, memory.
@@ -12,6 +13,11 @@ the CPU time of such a server is not counted.  Any other Image service is measur
 its URL: with the images it has, or after ``--fill N``; its CPU time if its processes
 are on this machine and named.  Both sides share the machine, so compare only what one
 machine measured at rest.
+
+``--beside`` does so in one run.  The command serves so many images in the foreground,
+with that file of protections if one is named, until SIGTERM.  Both services are
+measured in turn, line by line, and in the end the targets are judged.  What ``--json
+both.json`` writes of the other service is in ``both.other.json``.
 
 Where the time goes (py-spy, cProfile and strace, 1,000 images):
 
@@ -34,205 +40,109 @@ and each acknowledged write is synced.
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from imagereg.db.engine import Engine
-from imagereg.db.schema import prepare
 from tests import databases
 from tests.bench import http_report
-from tests.bench.bench_lists import seed
-from tests.bench.http_cases import (
-    LISTS,
-    PROTECTED,
-    SECTIONS,
-    SINGLE,
-    Case,
-    Service,
-)
-from tests.bench.http_load import load
-from tests.bench.http_report import Measure, Memory, Report
-from tests.server import Server
+from tests.bench.http_cases import LISTS, PROTECTED, SINGLE
+from tests.bench.http_report import Measure, Report
+from tests.bench.http_run import Processes, Run
+from tests.bench.http_services import at, beside, serving
+from tests.bench.http_targets import judge
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Processes:
-    """What the kernel counts about the processes of a service.
-
-    Attributes:
-        pids: the processes; whatever they start counts too.
-    """
-
-    pids: tuple[int, ...]
-
-    def cpu_s(self) -> float:
-        """Return user and system time."""
-        return sum(self._ticks(each) for each in self._all()) / TICKS_PER_S
-
-    def _ticks(self, folder: Path) -> int:
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
-
-    def _all(self) -> Iterator[Path]:
-        parents = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                stat = (folder / "stat").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # It ended meanwhile.
-            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-        for pid in parents:
-            above: int | None = pid
-            while above is not None and above not in self.pids:
-                above = parents.get(above)
-            if above is not None:
-                yield Path("/proc") / str(pid)
-
-    def memory(self, images: int) -> Memory:
-        """Return what the largest process has resident."""
-        found = []
-        for folder in self._all():
-            status = dict(
-                line.split(":", 1)
-                for line in (folder / "status").read_text().splitlines()
-            )
-            found.append(
-                Memory(
-                    images,
-                    int(status["VmRSS"].split()[0]) / 1024,
-                    int(status["RssAnon"].split()[0]) / 1024,
-                )
-            )
-        return max(found, key=lambda each: each.own_mib)
+#: How often requests with and without protections are measured in turn.
+ROUNDS = 5
 
 
 @dataclass
-class Run:
-    """One service under measurement.
+class Comparison:
+    """A server of our own, and beside it another service if ``command`` runs one.
 
     Attributes:
-        processes: None if they are not known.
+        sizes: numbers of images.
+        seconds: for each line.
+        most: connections at a time.
+        ours: what was measured of ours, by server.
+        theirs: what was measured of the other service, likewise.
     """
 
-    service: Service
-    processes: Processes | None
+    sizes: Sequence[int]
     seconds: float
-    measures: list[Measure]
-    memory: list[Memory]
+    most: int
+    database: databases.Service | None = None
+    command: str | None = None
+    name: str = "other"
+    ours: list[Run] = field(default_factory=list)
+    theirs: list[Run] = field(default_factory=list)
 
-    def over(self, cases: Sequence[Case], suffix: str = "", most: int = 64) -> None:
-        """Measure each case with each number of connections up to ``most``."""
-        ids = self.service.ids()
-        for case in cases:
-            for connections in case.connections:
-                if connections <= most:
-                    self._one(case, ids, connections, suffix)
+    def measure(self) -> tuple[Report, ...]:
+        """Measure at each size, then with protections; ours is the last report."""
+        begun = os.getloadavg()[0]
+        for number, size in enumerate(self.sizes):
+            with self._running(size) as runs:
+                for case, run in product(LISTS, runs):
+                    run.over([case], f" of {size}", self.most)
+                if number == 0:
+                    for case, run in product(SINGLE, runs):
+                        run.over([case], "", self.most)
+                for run in runs:
+                    run.note_memory(size)
+                if number == 0:
+                    self._with_protections(runs[-1], size)
+        own = f"imagereg on {self.database.kind}" if self.database else "imagereg"
+        known = ((self.name, self.theirs), (own, self.ours))
+        return tuple(report(name, begun, runs) for name, runs in known if runs)
 
-    def _one(self, case: Case, ids: list[str], connections: int, suffix: str) -> None:
-        address = self.service.address
-        requests = case.make(self.service, ids)
-        load(address, requests, connections=connections, seconds=self.seconds / 10)
-        before = self._cpu_s()
-        outcome = load(address, requests, connections=connections, seconds=self.seconds)
-        spent = self._cpu_s() - before
-        statuses = outcome.statuses
-        self.measures.append(
-            Measure(
-                name=f"{case.name}{suffix}",
-                connections=connections,
-                requests=outcome.requests,
-                per_s=outcome.requests / outcome.seconds,
-                cpu_ms=spent * 1000 / outcome.requests if self.processes else None,
-                p50_ms=outcome.percentile(0.5) * 1000,
-                p99_ms=outcome.percentile(0.99) * 1000,
-                others=sum(n for s, n in statuses.items() if s not in case.expected),
-                failures=sum(n for s, n in statuses.items() if s == 0 or s >= 500),
-            )
-        )
+    @contextmanager
+    def _running(self, images: int, *, protected: bool = False) -> Iterator[list[Run]]:
+        with ExitStack() as running:
+            runs = []
+            if self.command is not None:
+                other = beside(self.command, images, protected=protected)
+                runs.append(Run(*running.enter_context(other), self.seconds))
+                self.theirs.append(runs[-1])
+            own = serving(images, protected=protected, database=self.database)
+            runs.append(Run(*running.enter_context(own), self.seconds))
+            self.ours.append(runs[-1])
+            yield runs
 
-    def _cpu_s(self) -> float:
-        return self.processes.cpu_s() if self.processes else 0.0
+    def _with_protections(self, plain: Run, size: int) -> None:
+        """Measure with protections; ours in turn without, as the difference is small.
 
-    def note_memory(self, images: int) -> None:
-        """Look at the memory, where there is a process to look at."""
-        if self.processes is not None:
-            self.memory.append(self.processes.memory(images))
-
-
-@contextmanager
-def serving(
-    images: int, *, protected: bool = False, database: databases.Service | None = None
-) -> Iterator[tuple[Server, Service]]:
-    """Run a server of two processes that has so many images, on SQLite if on none."""
-    config: dict[str, dict[str, object]] = {"DEFAULT": {}}
-    if protected:
-        config["DEFAULT"]["property_protection_file"] = "{dir}/etc/protections.conf"
-    with tempfile.TemporaryDirectory() as folder:
-        url = database.database(folder) if database else databases.of(Path(folder))
-        config["database"] = {"connection": url}
-        server = Server(
-            Path(folder), config, files={"protections.conf": SECTIONS}, workers=2
-        )
-        engine = Engine.connect(url, synchronous=False)
-        prepare(engine)
-        seed(engine, images)
-        engine.close()
-        server.start()
-        try:
-            yield server, at(server.base)
-        finally:
-            server.kill9()
-
-
-def at(url: str, token: str | None = None) -> Service:
-    """Return the service at a URL."""
-    parts = urlsplit(url)
-    host = parts.hostname or "127.0.0.1"
-    address = (host, parts.port or 80)
-    headers = {"X-Auth-Token": token} if token else None
-    return Service(address, parts.netloc, parts.path.rstrip("/"), headers)
-
-
-def own(
-    sizes: Sequence[int],
-    seconds: float,
-    most: int,
-    database: databases.Service | None = None,
-) -> Report:
-    """Measure a server of our own at each size, then with protections."""
-    begun = os.getloadavg()[0]
-    measures: list[Measure] = []
-    memory: list[Memory] = []
-    for number, size in enumerate(sizes):
-        with serving(size, database=database) as (server, service):
-            run = Run(service, _of(server), seconds, measures, memory)
-            run.over(LISTS, f" of {size}", most)
-            if number == 0:
-                run.over(SINGLE, "", most)
-            run.note_memory(size)
-    protecting = serving(sizes[0], protected=True, database=database)
-    with protecting as (server, service):
-        run = Run(service, _of(server), seconds, measures, memory)
+        Of all rounds the cheapest counts: what else runs only adds to it.
+        """
         named = {case.name: case for case in (*LISTS, *SINGLE)}
-        for name in PROTECTED:
-            suffix = f" of {sizes[0]}" if name.startswith("list") else ""
-            single = replace(named[name], connections=(1,))
-            run.over((single,), f"{suffix}, 20 protections", most)
-    name = f"imagereg on {database.kind}" if database else "imagereg"
+        with self._running(size, protected=True) as runs:
+            for name in PROTECTED:
+                case = replace(named[name], connections=(1,))
+                suffix = f" of {size}" if name.startswith("list") else ""
+                for run in runs[:-1]:
+                    run.over([case], f"{suffix}, 20 protections")
+                arms = ((plain, "no"), (runs[-1], "20"))
+                found: list[list[Measure]] = [[], []]
+                for _, (kept, (run, many)) in product(
+                    range(ROUNDS), list(zip(found, arms, strict=True))
+                ):
+                    kept.append(run.measure(case, 1, f"{suffix}, {many} protections"))
+                runs[-1].measures += [
+                    min(each, key=lambda one: one.cpu_ms or 0.0) for each in found
+                ]
+
+
+def report(name: str, begun: float, runs: Sequence[Run]) -> Report:
+    """Return all that was measured of one service, by run."""
     return Report(
-        name, os.cpu_count() or 1, begun, seconds, tuple(measures), tuple(memory)
+        name,
+        os.cpu_count() or 1,
+        begun,
+        runs[0].seconds,
+        tuple(each for run in runs for each in run.measures),
+        tuple(each for run in runs for each in run.memory),
     )
-
-
-def _of(server: Server) -> Processes:
-    assert server.process is not None
-    return Processes((server.process.pid,))
 
 
 def other(options: argparse.Namespace) -> Report:
@@ -240,21 +150,14 @@ def other(options: argparse.Namespace) -> Report:
     begun = os.getloadavg()[0]
     service = at(options.url, options.token)
     processes = Processes(options.pids) if options.pids else None
-    run = Run(service, processes, options.seconds, [], [])
+    run = Run(service, processes, options.seconds)
     service.fill(options.fill)
     (size,) = options.images[:1]
     run.over(LISTS, f" of {size}", options.connections)
     if not options.only_lists:
         run.over(SINGLE, "", options.connections)
     run.note_memory(size)
-    return Report(
-        options.name,
-        os.cpu_count() or 1,
-        begun,
-        options.seconds,
-        tuple(run.measures),
-        tuple(run.memory),
-    )
+    return report(options.name, begun, [run])
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -271,6 +174,9 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--database", choices=("sqlite", "postgresql", "mariadb"), default="sqlite"
     )
     parser.add_argument("--url", help="measure the service there, not one of our own")
+    parser.add_argument(
+        "--beside", metavar="COMMAND", help="measure what it serves too"
+    )
     parser.add_argument("--name", default="other", help="what to call that service")
     parser.add_argument("--token", help="sent to it as X-Auth-Token")
     parser.add_argument("--pids", type=_numbers, help="its processes: 17,18")
@@ -282,30 +188,40 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _own(options: argparse.Namespace) -> Report:
-    measured = (options.images, options.seconds, options.connections)
+def _own(options: argparse.Namespace) -> tuple[Report, ...]:
+    measured = Comparison(
+        options.images,
+        options.seconds,
+        options.connections,
+        command=options.beside,
+        name=options.name,
+    )
     if options.database == "sqlite":
-        return own(*measured)
-    database = databases.Service(options.database, durable=True)
+        return measured.measure()
+    measured.database = databases.Service(options.database, durable=True)
     try:
-        return own(*measured, database)
+        return measured.measure()
     finally:
-        database.stop(wipe=True)
+        measured.database.stop(wipe=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or compare what was measured."""
     options = options_of(arguments)
     out = sys.stdout
+    reports: Sequence[Report]
     if options.compare:
         reports = [http_report.read(path) for path in options.compare]
         out.write(http_report.compare(*reports))
     else:
-        report = other(options) if options.url else _own(options)
-        reports = [report]
-        out.write(report.table())
+        reports = (other(options),) if options.url else _own(options)
+        out.write("\n".join(each.table() for each in reports))
         if options.json:
-            report.write(options.json)
+            reports[-1].write(options.json)
+    if options.beside:
+        if options.json:
+            reports[0].write(options.json.with_suffix(".other.json"))
+        out.write("\n" + http_report.compare(*reports) + "\n" + judge(*reports))
     if options.plot:
         options.plot.write_text(http_report.plot(reports))
 

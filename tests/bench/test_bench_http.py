@@ -28,12 +28,13 @@ def test_the_benchmark_runs_and_compares(
     bench_http.main(["--compare", str(one), str(one), "--plot", str(plot)])
 
     report = http_report.read(one)
-    assert len(report.measures) == ONCE + 3
+    assert len(report.measures) == ONCE + 6
     assert all(each.requests and not each.failures for each in report.measures)
     assert all(each.others == 0 for each in report.measures)
     assert [each.images for each in report.memory] == [60]
     printed = capsys.readouterr().out
     assert printed.count("create, 20 protections, c=1") == 2
+    assert printed.count("create, no protections, c=1") == 2
     bars = ElementTree.fromstring(plot.read_text()).findall("{*}rect")
     assert len(bars) >= 2 * sum(bool(each.cpu_ms) for each in report.measures)
 
