@@ -157,11 +157,19 @@ class CacheSection(Table):
     verify_on_hit: str = option(
         choice("never", "size", "daily", "always"),
         "size",
-        "What is compared when an image is there: `daily` and `always` read it.",
+        "What is compared when an image is there, or its blocks were shared before: "
+        "`daily` and `always` read it.",
     )
     lock_timeout: int = option(
         integer(0), 3600, "How long to wait for whoever has an image.", unit="seconds"
     )
+
+    @property
+    def root(self) -> Path | None:
+        """Where images are kept, as far as the layout's directory is set."""
+        if self.layout != "compat":
+            return self.cache_dir
+        return self.instances_path and self.instances_path / self.subdirectory_name
 
 
 @dataclass(frozen=True)

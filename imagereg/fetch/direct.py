@@ -173,26 +173,12 @@ def _mounted() -> frozenset[str]:
     )
 
 
-def copy(
-    source: int,
-    part: Part,
-    size: int,
-    report: Reporter,
-    *,
-    hashed: bool,
-    shares: bool = True,
-) -> None:
+def copy(source: int, part: Part, size: int, report: Reporter, *, hashed: bool) -> None:
     """Copy ``source`` into ``part``, which is empty: holes stay holes.
 
-    Where the file system can, blocks are shared, and hashed afterwards.  Otherwise
-    the very bytes that are written are hashed; where nothing is hashed, the kernel
+    The very bytes that are written are hashed; where nothing is hashed, the kernel
     copies alone.  Where the source has no holes, the room is taken before.
     """
-    if shares and share(source, part):
-        part.fill(size)
-        part.hash_all(report)
-        report.moved(size)
-        return
     if os.fstat(source).st_blocks * 512 >= size:
         part.reserve(size)
     move = _carry if hashed else _kernel_copy

@@ -123,17 +123,15 @@ class Layout:
 
     def __init__(self, options: CacheSection) -> None:
         self.is_compat = options.layout == "compat"
-        if self.is_compat:
-            if options.instances_path is None:
-                fault = "[image_cache] instances_path: must be set for layout compat"
-                raise ConfigurationError([fault])
-            self.root = options.instances_path / options.subdirectory_name
+        root = options.root
+        if root is None:
+            name = "instances_path" if self.is_compat else "cache_dir"
+            fault = f"[image_cache] {name}: must be set for layout {options.layout}"
+            raise ConfigurationError([fault])
+        self.root = root
+        self.locks = root / "locks"
+        if self.is_compat and options.instances_path:
             self.locks = options.instances_path / "locks"
-        else:
-            if options.cache_dir is None:
-                raise ConfigurationError(["[image_cache] cache_dir: must be set"])
-            self.root = options.cache_dir
-            self.locks = options.cache_dir / "locks"
         self.converts_to = "raw" if self.is_compat else "keep"
 
     def entry(self, image_id: str) -> Entry:

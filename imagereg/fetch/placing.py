@@ -84,7 +84,7 @@ def _share_all(source: int, part: Part) -> None:
 def _copy(source: Path, notes: Notes, target: Path, report: Reporter) -> None:
     size, algorithm = notes.kept_size, notes.kept_algorithm
     with source.open("rb") as file, _fresh(target, algorithm) as part:
-        direct.copy(file.fileno(), part, size, report, hashed=True, shares=False)
+        direct.copy(file.fileno(), part, size, report, hashed=True)
         part.complete(Expected(size, algorithm, notes.kept_hash))
 
 

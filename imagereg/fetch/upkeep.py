@@ -21,6 +21,7 @@ from imagereg.fetch.config import CacheSection
 from imagereg.fetch.entries import Entry, Layout, Notes, is_intact
 from imagereg.fetch.facts import check_image_id
 from imagereg.fetch.lock import held, try_lock
+from imagereg.fetch.marks import Marks
 from imagereg.fetch.part import disk_failures, notes_of
 from imagereg.fetch.reporting import Reporter
 
@@ -134,6 +135,9 @@ class Upkeep:
                 if why and self._drop(path, backing, dry_run=dry_run):
                     removed.append(Removal(path, why, size))
             removed += self._shrink(backing, removed, dry_run=dry_run)
+            if not dry_run and self._options.remove_unused_base_images:
+                least = self._options.remove_unused_original_minimum_age_seconds
+                Marks(self._options.root, self._options.verify_on_hit).forget(least)
         return removed
 
     def _why_old(self, path: Path, is_gone: Callable[[str], bool] | None) -> str | None:

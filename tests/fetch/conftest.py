@@ -13,6 +13,8 @@ import pytest
 
 from imagereg.fetch import Choices, FetchConfig, Fetcher, FixedAuth
 from imagereg.fetch.config import CacheSection, FileSystem, GlanceSection
+from tests.mounts import SHARING as SHARING_VOLUMES
+from tests.mounts import sharing
 from tests.server import PROGRAM, Config, Server
 from tests.wire import Headers, as_
 
@@ -116,6 +118,15 @@ class Node:
 @pytest.fixture
 def node(shared: Server, tmp_path: Path) -> Node:
     return Node.of(tmp_path, shared)
+
+
+@pytest.fixture(scope="session", params=SHARING_VOLUMES)
+def volume(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Yield a file system where files can share blocks."""
+    with sharing(request.param, tmp_path_factory.mktemp("volume")) as root:
+        yield root
 
 
 def blob(server: Server, image_id: str) -> Path:

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,22 +11,13 @@ from imagereg.errors import FetchNoData, FetchNoSpace, Invalid
 from imagereg.fetch import Progress, space
 from imagereg.fetch.upkeep import Upkeep
 from tests.fetch.conftest import DATA, MIB, Node, blob, upload
-from tests.mounts import SHARING, mounted, sharing
+from tests.mounts import mounted
 from tests.server import Server
 
 
 @pytest.fixture(scope="module")
 def image_id(shared: Server) -> str:
     return upload(shared)
-
-
-@pytest.fixture(scope="module", params=SHARING)
-def volume(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """Yield a file system where files can share blocks."""
-    with sharing(request.param, tmp_path_factory.mktemp("volume")) as root:
-        yield root
 
 
 def shares_blocks(path: Path) -> bool:
