@@ -100,7 +100,7 @@ class KeystoneTokens:
         """Return the user's token; a service that vouches may bring an expired one."""
         vouched = service is not None and self._vouches(service)
         found = self._tokens.find(text, allow_expired=vouched)
-        if found is None or service is not None:
+        if found is None or vouched:
             return found
         kind = self._rules.service_type
         return found if found.admits(kind, request.method, request.path) else None

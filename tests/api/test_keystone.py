@@ -247,6 +247,18 @@ def test_an_application_credential_may_do_what_its_rules_say(
     assert status("POST", identity.issue("s", ("service",))) == 201
 
 
+def test_rules_hold_beside_a_service_token_that_does_not_vouch(
+    other: Callable[..., LocalRegistry], identity: SmallKeystone
+) -> None:
+    lax = other(service_token_roles_required=False)
+    rule = {"service": "image", "method": "GET", "path": "/v2/images"}
+    token = identity.issue(application_credential={"access_rules": [rule]})
+    client = lax.client(with_(token, identity.issue("s", ("member",))))
+
+    assert client.get("/v2/images").status == 200
+    assert client.request("POST", "/v2/images", document={}).status == 401
+
+
 def test_anonymous_readers_where_they_are_allowed(
     other: Callable[..., LocalRegistry], identity: SmallKeystone, fails: Fault
 ) -> None:
