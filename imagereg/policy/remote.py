@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from threading import Timer
@@ -64,7 +65,10 @@ class RemoteClient:
         self._json = options.content_type == _JSON
         self._content_type = options.content_type
         self._timeout_s = min(options.timeout_s, LONGEST_S)
-        self._tls = _tls(options)
+        self._options = options
+        if options.ca_file or options.client_cert_file:
+            # Files of the operator's are read now, so that a fault is told at once.
+            _ = self._tls
 
     def __call__(
         self, url: str, rule: str | None, target: Values, credentials: Values
@@ -80,6 +84,15 @@ class RemoteClient:
         except (OSError, HTTPException, ValueError, TypeError) as failure:
             # The URL may hold what the target says about an image, so it stays out.
             raise RuleFailed(f"remote check failed: {failure!r}") from failure
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """How servers are trusted.
+
+        Made when the first one is asked: the system's authorities take tens of
+        milliseconds to read, at every start, and few rules ask anybody.
+        """
+        return _tls(self._options)
 
     def _body(self, question: Mapping[str, object]) -> bytes:
         """Return the question as the server expects it."""

@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from urllib.parse import urljoin
@@ -104,7 +105,18 @@ class Fetcher:
     ) -> None:
         self.filter = url_filter
         self._options = options
-        self._tls = _tls(options)
+        if options.ca_file:
+            # A file of the operator's is read now, so that a fault is told at once.
+            _ = self._tls
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """How servers are trusted.
+
+        Made when the first one is asked: the system's authorities take tens of
+        milliseconds to read, at every start, and few registries read from elsewhere.
+        """
+        return _tls(self._options)
 
     def request(
         self,

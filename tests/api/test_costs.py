@@ -1,6 +1,11 @@
-"""What requests cost, counted: statements to the database and evaluated rules."""
+"""What requests cost, counted: statements to the database and evaluated rules.
 
+And what a start need not do.
+"""
+
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +139,16 @@ def test_a_page_asks_the_policy_once_for_images_that_look_alike(
 
     assert asked.count("get_image") == 1
     assert len(asked) <= 4
+
+
+def test_a_start_reads_no_authorities_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them would be a third of what it takes to put a registry together."""
+    read: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", read.append)
+
+    made = LocalRegistry(tmp_path)
+    made.close()
+
+    assert read == []
