@@ -10,6 +10,7 @@ Source: DATAPATH 1 and 8.
 """
 
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -106,6 +107,9 @@ def serve(
     registry.engine.close()
     _allow_open_files()
     _keep_buffers()
+    # What stands now lives as long as the server.  No collection need look at it
+    # again, and workers go on sharing its memory, which looking would copy.
+    gc.freeze()
     _Server(registry, settings, listen, reopen).run()
 
 
@@ -144,6 +148,10 @@ class _Server(BaseApplication):
             return
         registry.engine.close()
         self._registry, self._settings, self.callable = registry, settings, None
+        # Or the registry that ends here would never be collected.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
         super().reload()
         log.info("the configuration was read again")
 

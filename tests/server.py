@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
-from tests import databases
+from tests import databases, warm
 from tests.ports import free_port
 from tests.wire import Client, Headers
 
@@ -92,8 +93,9 @@ class Server:
         self.images_dir = self.state_dir / "images"
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | warm.Warmed | None = None
         self.started_in_s = 0.0
+        self._warm = warm.WANTED and not prefix
         self._log = where / "server.log"
         etc = where / "etc"
         for folder in (etc, self.state_dir, self.images_dir):
@@ -120,15 +122,7 @@ class Server:
         assert PROGRAM.exists(), f"{PROGRAM} is missing: install the project first"
         begun = time.monotonic()
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=self.where,
-                env=self._full_environment(),
-                start_new_session=True,
-            )
+            self.process = self._begin(log)
         while self.process.poll() is None and time.monotonic() < begun + timeout_s:
             if self.is_answering():
                 self.started_in_s = time.monotonic() - begun
@@ -136,6 +130,20 @@ class Server:
             time.sleep(0.02)
         self.kill9()
         raise RuntimeError(f"the server did not start; its log:\n{self.log()[-4000:]}")
+
+    def _begin(self, log: IO[bytes]) -> subprocess.Popen[bytes] | warm.Warmed:
+        environment = self._full_environment()
+        if self._warm:
+            return warm.start(self.command, log, self.where, environment)
+        return subprocess.Popen(
+            self.command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=self.where,
+            env=environment,
+            start_new_session=True,
+        )
 
     def is_answering(self) -> bool:
         """Return whether the server answers a request for its versions."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm, warm_client
 from tests.server import PROGRAM
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -55,10 +56,17 @@ NOT_YET: dict[str, str] = {
     "multi-store/patch-stores": "ruling D-4: the scenario adds a property `stores`",
 }
 
-LAUNCH = (
-    f"{shlex.quote(str(PROGRAM))} serve --config {{conf}} --port {{port}} --workers 1"
-)
-VERDICT = re.compile(r"(PASS|FAIL) +\d+/\d+ +(\S+)")
+# Names are lower case; two verdicts may share a line when both jobs write at once.
+VERDICT = re.compile(r"(PASS|FAIL) +\d+/\d+ +([^\sA-Z]+)")
+
+
+def launch() -> str:
+    """Return the command that starts a server, for `replay.py` to fill in."""
+    words = [str(PROGRAM)]
+    if warm.WANTED:
+        client = str(Path(warm_client.__file__))
+        words = [sys.executable, "-IS", client, warm.address(), *words]
+    return f"{shlex.join(words)} serve --config {{conf}} --port {{port}} --workers 1"
 
 
 def scenarios(area: str) -> set[str]:
@@ -82,11 +90,10 @@ def parse_report(text: str) -> dict[str, Replayed]:
     results: dict[str, Replayed] = {}
     current: Replayed | None = None
     for line in text.splitlines():
-        verdict = VERDICT.match(line)
-        if verdict:
-            current = Replayed(verdict[1] == "PASS")
+        for verdict in VERDICT.finditer(line):
+            current = Replayed(verdict[1] == "PASS", [verdict[0]])
             results[verdict[2]] = current
-        if current is not None and (verdict or line.startswith("    ")):
+        if current is not None and line.startswith("    "):
             current.lines.append(line)
     return results
 
@@ -126,7 +133,7 @@ def replayed(
     done = subprocess.run(
         [
             *(sys.executable, str(GOLDEN / "replay.py")),
-            *("--launch", LAUNCH, "-j", "2", "--timeout", "20"),
+            *("--launch", launch(), "-j", "2", "--timeout", "20"),
             *(str(impatient(name, folder)) for name in sorted(names)),
         ],
         check=False,
@@ -169,3 +176,12 @@ def test_the_tables_account_for_every_scenario() -> None:
     assert areas_not_yet.isdisjoint(WHOLE)
     assert areas_not_yet | set(WHOLE) == set(AREAS)
     assert all(NOT_YET.values())
+
+
+def test_verdicts_that_share_a_line_are_both_read() -> None:
+    found = parse_report("FAIL    1/2    a/bFAIL    0/1    a/c\n\n    step 1\n")
+
+    assert found == {
+        "a/b": Replayed(False, ["FAIL    1/2    a/b"]),
+        "a/c": Replayed(False, ["FAIL    0/1    a/c", "    step 1"]),
+    }
