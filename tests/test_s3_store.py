@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import json
 import random
 import threading
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -19,7 +21,7 @@ from tests.conftest import Serve
 from tests.server import Config, Server
 from tests.stores.bucket import Service
 from tests.stores.s3_proxy import Fault, Proxy, s3_proxy
-from tests.wire import ADMIN, Client, End, head, raw
+from tests.wire import ADMIN, Client, End, as_, head, raw
 
 MiB = 1024 * 1024
 CONF = Path(__file__).parent.parent / "conf"
@@ -134,6 +136,68 @@ def test_an_object_in_the_way_is_replaced(client: Client, driver: S3Driver) -> N
 
     assert answer.status == 204
     assert client.download(image_id).body == DATA
+
+
+def located(client: Client, image_id: str, url: str) -> int:
+    """Ask for a location by PATCH, and return how it was answered."""
+    change = {"op": "add", "path": "/locations/-", "value": {"url": url}}
+    change["value"]["metadata"] = {}  # type: ignore[index] # a dict
+    answer = client.request(
+        "PATCH",
+        f"/v2/images/{image_id}",
+        body=json.dumps([change]).encode(),
+        headers={"Content-Type": "application/openstack-images-v2.1-json-patch"},
+    )
+    return answer.status
+
+
+def test_no_spelling_of_its_url_gives_away_the_data_of_another_image(
+    serve: Serve, driver: S3Driver
+) -> None:
+    config = single(driver)
+    server = serve({**config, "DEFAULT": {"show_multiple_locations": "true"}})
+    owner, other = server.client(as_()), server.client(as_("bob", "project-b"))
+    image_id = str(owner.create()["id"])
+    assert owner.upload(image_id, b"mine").status == 204
+    mine = str(other.create()["id"])
+    place = f"{driver._options.host}/{driver._options.bucket}"
+    odd = f"%{ord(image_id[0]):x}{image_id[1:]}"
+
+    statuses = {
+        url: located(other, mine, url)
+        for url in (
+            f"s3://{place}/{image_id}",
+            f"s3+http://{place}/{image_id}",
+            f"s3+https://{place}/{image_id}",
+            f"S3://{place}/{image_id}",
+            f"s3://key:secret@{place}/{image_id}",
+            f"s3://@{place}/{image_id}",
+            f"s3://{place}/{odd}",
+        )
+    }
+
+    assert set(statuses.values()) == {400}, statuses
+    assert other.download(mine).body == b""
+
+
+def test_an_upload_never_writes_over_the_data_of_another_image(
+    serve: Serve, driver: S3Driver
+) -> None:
+    config = single(driver)
+    server = serve({**config, "DEFAULT": {"show_multiple_locations": "true"}})
+    client = server.client(ADMIN)
+    name = str(uuid4())
+    driver._client.call("put_object", Key=name, Body=b"an object of its own")
+    place = f"{driver._options.host}/{driver._options.bucket}/{name}"
+    image_id = str(client.create()["id"])
+    assert located(client, image_id, f"s3+http://{place}") == 200
+    rival = str(client.create(id=name)["id"])
+
+    refused = client.upload(rival, DATA)
+    client.request("DELETE", f"/v2/images/{rival}")
+
+    assert refused.status == 409
+    assert client.download(image_id).body == b"an object of its own"
 
 
 def test_a_client_that_hangs_up_leaves_nothing(

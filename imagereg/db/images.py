@@ -224,6 +224,11 @@ class ImageRepository:
             self._engine.rows("SELECT 1 FROM image_locations WHERE url = ?", (url,))
         )
 
+    def is_anothers(self, image_id: str, urls: Sequence[str]) -> bool:
+        """Return whether bytes of another image lie at one of ``urls``."""
+        sql = "SELECT 1 FROM image_locations WHERE url = ? AND image_id <> ?"
+        return any(self._engine.rows(sql, (url, image_id)) for url in urls)
+
     def _touch(self, before: Image, changes: Changes) -> None:
         """Write core fields and the time.
 

@@ -18,6 +18,7 @@ from imagereg.access import Grant
 from imagereg.db.images import ImageRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.errors import (
+    Conflict,
     Gone,
     ImageRegError,
     Invalid,
@@ -78,6 +79,7 @@ class ImageData:
 
         Raises:
             StatusConflict: the image is not ``queued``, or others upload to it.
+            Conflict: bytes of another image lie where its data would.
             Invalid: its formats are not set, the body is not as announced, or not what
                 was signed.
             TooLarge: over the cap, or the store is full.
@@ -91,7 +93,7 @@ class ImageData:
         named = incoming.store
         store = self.stores[named] if named else self.stores.default
         size = incoming.expected_size or 0
-        check = partial(self.quotas.check_upload, image.owner, image.id, size)
+        check = partial(self._check_begin, image, store, size)
         if not self.uploads.begin(image, self.worker(), store.id, size, check):
             raise StatusConflict(f"image {image.id} is receiving data already")
         with self._undone(image.id):
@@ -100,6 +102,10 @@ class ImageData:
             )
             self._activate(image, store, stored)
         log.info("image %s is active with %d bytes", image.id, stored.blob.size)
+
+    def _check_begin(self, image: Image, store: Store, size: int) -> None:
+        self.quotas.check_upload(image.owner, image.id, size)
+        check_key_is_free(self.images, store, image.id)
 
     def _check_announced(self, size: int | None) -> None:
         if size is not None and size > self.limits.size_bytes:
@@ -123,8 +129,7 @@ class ImageData:
                 image.container_format or "", image.disk_format or "", self.formats
             ),
             verifier=self.signatures.verifier(image.properties),
-            # Ruling S-3.  A queued image has no location, and no other image's
-            # bytes can lie under this one's key.
+            # Ruling S-3: see `check_key_is_free`.
             replace=True,
         )
 
@@ -171,6 +176,22 @@ class ImageData:
                 message = f"image {image_id} was deleted while its data came in"
                 raise Gone(message) from error
             raise
+
+
+def check_key_is_free(images: ImageRepository, store: Store, image_id: str) -> None:
+    """Raise if what lies under the key of this image is another image's data.
+
+    Whoever creates an image chooses its id, and objects of a bucket may have been
+    registered as locations under any name.
+
+    Raises:
+        Conflict: it is.
+
+    Source: ruling S-3.
+    """
+    if images.is_anothers(image_id, store.spellings(image_id)):
+        message = f"the data of another image have the name of image {image_id}"
+        raise Conflict(message)
 
 
 def check_may_receive(image: Image) -> None:

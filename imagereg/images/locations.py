@@ -28,6 +28,7 @@ from imagereg.images.limits import Limits
 from imagereg.images.removal import Removal
 from imagereg.model import Image, Location, PlaceChanges, Status, shown_url
 from imagereg.stores.catalog import StoreCatalog
+from imagereg.stores.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +80,24 @@ class LocationRules:
             store = self.stores.find_for(location)
         except ImageRegError as error:
             raise Invalid("invalid location") from error
-        # Through a second image, its owner could read or delete what is another's.
-        if store.writable and self.images.knows_location(item.url):
-            raise Invalid("invalid location")
+        if store.writable:
+            self._check_unknown(store, item.url)
         location = replace(location, store=store.id)
         if self.several_stores:
             metadata = {**item.metadata, "store": store.id}
             location = replace(location, metadata=metadata)
         return location
+
+    def _check_unknown(self, store: Store, url: str) -> None:
+        """Refuse bytes that some image has already, however their URL is spelled.
+
+        Through a second image, its owner could read or delete what is another's.
+        Spellings beyond the usual ones, with keys of the account in them for example,
+        are refused as well: nothing that looks for rows by URL would find them.
+        """
+        spellings = store.spellings_of(url)
+        if url not in spellings or any(map(self.images.knows_location, spellings)):
+            raise Invalid("invalid location")
 
     def size_of(self, location: Location) -> int:
         """Return how many bytes lie there, more than none.

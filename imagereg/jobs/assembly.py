@@ -99,6 +99,7 @@ def _location_import(parts: Parts, jobs: JobRepository) -> LocationImport:
 def _image_import(parts: Parts, jobs: JobRepository, scratch: Scratch) -> ImageImport:
     settings = parts.settings
     filling = Filling(
+        images=parts.images,
         stores=parts.stores,
         staged=parts.staged,
         limits=parts.rules.limits,

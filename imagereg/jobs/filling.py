@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from imagereg.db.images import ImageRepository
 from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost
+from imagereg.images.data import check_key_is_free
 from imagereg.images.limits import Limits
 from imagereg.images.staged import StagedData
 from imagereg.jobs.watch import Watch
@@ -44,6 +46,7 @@ class Filling:
         several_stores: metadata of locations name the store.
     """
 
+    images: ImageRepository
     stores: StoreCatalog
     staged: StagedData
     limits: Limits
@@ -90,6 +93,7 @@ class Filling:
             if store_id in held or store_id not in self.stores:
                 continue
             try:
+                check_key_is_free(self.images, self.stores[store_id], image_id)
                 self.stores[store_id].discard(image_id)
             except ImageRegError as error:
                 log.warning(
@@ -102,6 +106,7 @@ class Filling:
     ) -> Filled:
         try:
             store = self.stores[store_id]
+            check_key_is_free(self.images, store, image.id)
             with self.staged.open(image.id) as reader:
                 stored = store.add(
                     image.id,
@@ -129,8 +134,7 @@ class Filling:
             max_bytes=self.limits.size_bytes,
             inspector=inspector if inspects else None,
             verifier=self.signatures.verifier(image.properties) if inspects else None,
-            # Ruling S-3.  The image has no location in this store, and no other
-            # image's bytes can lie under this one's key.
+            # Ruling S-3.  The image has no location in this store.
             replace=True,
         )
 

@@ -8,7 +8,7 @@ whose backend gives bytes to anybody with a signed URL, and `ListsBlobs` for dri
 that can tell what they hold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,6 +202,12 @@ class ListsBlobs(Protocol):
 
         Raises:
             BlobNotFound: the URL is not of this store.
+        """
+
+    def spellings(self, key: str) -> Sequence[str]:
+        """Return every URL by which a client may name the blob of this key.
+
+        `canonical` understands more of them, which only rows of old may hold.
         """
 
 

@@ -5,7 +5,7 @@ Source: contract stores 2, rulings S-1, S-3, S-6, S-7, S-12.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -197,6 +197,10 @@ class FilesystemDriver:
     def canonical(self, url: str) -> str:
         """Return ``url`` by its usual scheme."""
         return self._locate(*self._parse(url)).url
+
+    def spellings(self, key: str) -> Sequence[str]:
+        """Return the URL of this key in each directory."""
+        return tuple(self._locate(place, key).url for place in self._places)
 
     def _open(self, place: DataDir, key: str) -> int:
         # What `open` returns must not come late, with nobody left to close it: so a

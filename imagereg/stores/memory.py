@@ -1,7 +1,7 @@
 """Blobs in this process's memory: for tests and for trying things out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -64,6 +64,10 @@ class MemoryDriver:
         if not self.owns(url):
             raise BlobNotFound("there is no such object in the store")
         return url
+
+    def spellings(self, key: str) -> Sequence[str]:
+        """Return the only URL of this key."""
+        return (self._prefix + key,)
 
     def put(self, key: str, data: bytes, *, replace: bool) -> Location:
         """Keep ``data`` under ``key``, all of it at once."""

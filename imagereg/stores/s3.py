@@ -6,7 +6,7 @@ Source: contract stores 3, rulings S-2 to S-5, S-8, S-11.
 import logging
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
@@ -149,6 +149,11 @@ class S3Driver:
     def canonical(self, url: str) -> str:
         """Return the spelling of ``url`` that the driver itself would use."""
         return self._url(self._parse(url))
+
+    def spellings(self, key: str) -> Sequence[str]:
+        """Return the URL of this key by each scheme, without credentials."""
+        place = self._place + quote(key, safe="")
+        return tuple(f"{scheme}://{place}" for scheme in SCHEMES)
 
     def sweep(
         self,

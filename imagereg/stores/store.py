@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
 from imagereg.errors import (
     BlobNotFound,
@@ -255,6 +256,19 @@ class Store:
             with suppress(BlobNotFound):
                 return self._driver.canonical(url)
         return url
+
+    def spellings(self, key: str) -> Sequence[str]:
+        """Return every URL by which a client may name the blob of this key.
+
+        None of a store that cannot tell what it holds.
+        """
+        if isinstance(self._driver, ListsBlobs):
+            return self._driver.spellings(check_key(key))
+        return ()
+
+    def spellings_of(self, url: str) -> Sequence[str]:
+        """Return every URL by which a client may name the blob at ``url``."""
+        return self.spellings(unquote(self.canonical(url).rpartition("/")[2]))
 
     def redirect_url(self, location: Location, *, is_asked: bool) -> str | None:
         """Return the signed URL to send a reader to, or None: it is served from here.

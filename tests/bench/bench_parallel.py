@@ -1,6 +1,7 @@
 """How much memory transfers take that run beside each other.
 
     python -m tests.bench.bench_parallel --mib 1024 --transfers 1 8 32
+    python -m tests.bench.bench_parallel --mib 256 --transfers 1 8 32 --store s3
 
 The peak is that of the largest server process, above what it had before; for uploads
 it is told for each of them as well.
@@ -15,12 +16,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tests.bench.bench_transfer import Bench, MiB, Processes
 from tests.server import Server
+from tests.stores.bucket import s3_service
+from tests.test_s3_store import single
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,25 @@ class Peak:
         )
 
 
-def measure(folder: Path, mib: int, transfers: int) -> Iterator[Peak]:
+@contextmanager
+def a_server(folder: Path, store: str) -> Iterator[Server]:
+    """Run a server whose images lie in files, or in a real S3 service."""
+    with ExitStack() as running:
+        config = None
+        if store == "s3":
+            driver = running.enter_context(s3_service(folder / "service")).driver()
+            config = single(driver, s3_store_large_object_chunk_size=10)
+        (folder / "server").mkdir()
+        server = Server(folder / "server", config, workers=1)
+        running.callback(server.stop)
+        yield server.start()
+
+
+def measure(
+    folder: Path, mib: int, transfers: int, store: str = "file"
+) -> Iterator[Peak]:
     """Yield the peaks of so many uploads, then downloads, of ``mib`` MiB each."""
-    server = Server(folder, workers=1).start()
-    try:
+    with a_server(folder, store) as server:
         assert server.process is not None
         processes = Processes(server.process.pid)
         bench = Bench(server, mib * MiB)
@@ -60,8 +79,6 @@ def measure(folder: Path, mib: int, transfers: int) -> Iterator[Peak]:
                 bench.delete(image)
         download = partial(bench.download, span={}, size=mib * MiB)
         yield _peak("download", processes, download, [images[0]] * transfers)
-    finally:
-        server.stop()
 
 
 def _peak(
@@ -79,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure memory of many transfers.")
     parser.add_argument("--mib", type=int, default=1024, help="size of each image")
     parser.add_argument("--transfers", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--store", choices=("file", "s3"), default="file")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary one")
     chosen = parser.parse_args(arguments)
     sys.stdout.write(f"{chosen.mib} MiB each, load {os.getloadavg()[0]:.1f}\n")
@@ -86,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.stdout.write(f"{'MiB':<16}{heads}\n")
     for transfers in chosen.transfers:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-            for peak in measure(Path(folder), chosen.mib, transfers):
+            found = measure(Path(folder), chosen.mib, transfers, chosen.store)
+            for peak in found:
                 sys.stdout.write(peak.line() + "\n")
                 sys.stdout.flush()
 

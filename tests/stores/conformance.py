@@ -59,6 +59,17 @@ class StoreConformance:
         assert driver.find("key") == url
         assert driver.owns(url)
 
+    def test_its_url_is_one_of_the_usual_spellings(self, driver: StoreDriver) -> None:
+        url = put(driver, "key", b"bytes")
+        assert isinstance(driver, ListsBlobs)
+
+        spellings = driver.spellings("key")
+
+        assert url in spellings
+        assert driver.canonical(url) in spellings
+        assert all(map(driver.owns, spellings))
+        assert not set(spellings) & set(driver.spellings("other"))
+
     def test_keeps_an_empty_blob(self, driver: StoreDriver) -> None:
         url = put(driver, "empty", b"")
 
