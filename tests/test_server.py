@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.bench.http_load import load, turns
+from tests.bench.http_services import at
 from tests.server import PROGRAM, Server, eventually
 from tests.wire import Client
 
@@ -216,3 +218,34 @@ def test_an_upload_uses_its_memory_again(serve: Serve) -> None:
     assert answer.status == 204
     # The buffers themselves, once; glibc left to itself takes 4,600 to 9,500.
     assert page_faults(server) - before < 3500
+
+
+def heaps(server: Server) -> int:
+    """Return how many heaps of glibc the worker has beside the main one.
+
+    Each is 64 MiB of addresses, most of them not in use, which end at such a boundary.
+    """
+    assert server.process is not None
+    pid = server.process.pid
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = Path(f"/proc/{child}/maps").read_text().splitlines()
+    unused = [line.split()[0].split("-") for line in lines if " ---p " in line]
+    return sum(
+        int(end, 16) % (64 * MiB) == 0 and int(end, 16) - int(start, 16) > 32 * MiB
+        for start, end in unused
+    )
+
+
+def test_threads_share_heaps(serve: Serve) -> None:
+    """Left to itself, glibc makes one for each of the first sixteen threads."""
+    server = serve(workers=1)
+    service = at(server.base)
+
+    load(
+        service.address,
+        turns([service.request("GET", "/v2/images")]),
+        connections=24,
+        seconds=0.3,
+    )
+
+    assert heaps(server) <= 1

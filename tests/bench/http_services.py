@@ -38,7 +38,12 @@ def serving(
         url = database.database(folder) if database else databases.of(Path(folder))
         config["database"] = {"connection": url}
         server = Server(
-            Path(folder), config, files={"protections.conf": SECTIONS}, workers=2
+            Path(folder),
+            config,
+            files={"protections.conf": SECTIONS},
+            workers=2,
+            # A start of its own: out of the warm process it has what tests import.
+            prefix=("env",),
         )
         engine = Engine.connect(url, synchronous=False)
         prepare(engine)

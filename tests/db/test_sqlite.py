@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from sqlite3 import SQLITE_OK, Connection
 
 import pytest
 
+from imagereg.db.dialects.sqlite import CACHED_STATEMENTS
 from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
 from imagereg.errors import StoreUnavailable
@@ -34,6 +36,31 @@ def test_what_is_acknowledged_survives_a_power_cut(engine: Engine) -> None:
 
     assert pragma("journal_mode") == "wal"
     assert pragma("synchronous") == 2
+
+
+def test_a_connection_keeps_few_statements(engine: Engine) -> None:
+    prepared: list[object] = []
+
+    def note(*said: object) -> int:
+        prepared.append(said)
+        return SQLITE_OK
+
+    def is_prepared(number: int) -> bool:
+        prepared.clear()
+        engine.rows(f"SELECT {number}, id FROM images")
+        return bool(prepared)
+
+    engine.check()
+    connection: Connection = engine.peewee.connection()  # type: ignore[no-untyped-call] # Peewee's stubs leave it untyped
+    connection.set_authorizer(note)
+    first = [is_prepared(number) for number in range(CACHED_STATEMENTS + 1)]
+    last = is_prepared(CACHED_STATEMENTS)
+    oldest = is_prepared(0)
+
+    connection.set_authorizer(None)
+    assert all(first)
+    assert not last
+    assert oldest
 
 
 def test_a_locked_database_is_told_apart_from_a_fault(
