@@ -10,6 +10,8 @@ Source: contract compute-fetch 2, C-5, C-6, C-15.
 import random
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urljoin, urlsplit
 
@@ -301,5 +303,25 @@ def _drop(response: BaseHTTPResponse) -> None:
 
 
 def _retry_after(response: BaseHTTPResponse) -> float:
+    """Return the pause that an answer asks for, in seconds or until a date."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = _moment(text)
+    if until is None:
+        return 0.0
+    # By the service's own clock, if it tells: ours may be wrong.
+    now = _moment(response.headers.get("Date", "")) or datetime.now(UTC)
+    return max((until - now).total_seconds(), 0.0)
+
+
+def _moment(text: str) -> datetime | None:
+    """Return the moment of an HTTP date, or None where there is none.
+
+    Source: RFC 9110, section 5.6.7.
+    """
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

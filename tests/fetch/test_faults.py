@@ -170,7 +170,7 @@ class Whole(BaseHTTPRequestHandler):
 def test_a_service_without_ranges_sends_the_whole(node: Node, image_id: str) -> None:
     Whole.image, Whole.asked[:] = node.server.client().show(image_id), []
     with ThreadingHTTPServer(("127.0.0.1", 0), Whole) as service:
-        threading.Thread(target=service.serve_forever, daemon=True).start()
+        threading.Thread(target=service.serve_forever, args=[0.02], daemon=True).start()
         far = node.with_service(f"http://127.0.0.1:{service.server_port}")
         result = far.fetcher(connections=4).fetch(image_id, node.dest)
         service.shutdown()

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from imagereg.errors import FetchFailed, FetchNoData, FetchRefused, FetchUnreachable
 from imagereg.fetch import Fetcher
+from imagereg.fetch.reporting import Reporter
 from tests.fetch.conftest import DATA, Node, sha512
 
 IMAGE_ID = "22222222-3333-4444-8555-666666666666"
@@ -64,7 +66,9 @@ class Script:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.base = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, args=[0.02], daemon=True
+        ).start()
 
     def close(self) -> None:
         """Answer no more."""
@@ -95,13 +99,41 @@ def fetch(node: Node, script: Script, auth: Any = None, **options: int) -> str: 
     return Fetcher(far.config, auth).fetch(IMAGE_ID, node.dest).source
 
 
-def test_a_busy_service_is_asked_again_when_it_wants(node: Node, script: Make) -> None:
-    busy = script((429, {"Retry-After": "1"}, b""), SHOWN, (503, {}, b""), SENT)
-    begun = time.monotonic()
+def in_seconds(seconds: float) -> str:
+    """Return a date as services write them."""
+    return formatdate(time.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("after", "least_s", "most_s"),
+    [
+        pytest.param(lambda: "7", 7, 7, id="seconds"),
+        pytest.param(lambda: "99999", 120, 120, id="too many seconds"),
+        pytest.param(lambda: in_seconds(60), 50, 61, id="a date"),
+        pytest.param(lambda: in_seconds(60).replace("GMT", "-0000"), 50, 61, id="UTC"),
+        pytest.param(lambda: in_seconds(9999), 120, 120, id="a late date"),
+        pytest.param(lambda: in_seconds(-60), 0, 0.25, id="a date that has passed"),
+        pytest.param(lambda: "soon", 0, 0.25, id="no date"),
+        pytest.param(lambda: "-7", 0, 0.25, id="no number"),
+        pytest.param(lambda: "", 0, 0.25, id="nothing"),
+    ],
+)
+def test_a_busy_service_is_asked_again_when_it_wants(
+    node: Node,
+    script: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    after: Callable[[], str],
+    least_s: float,
+    most_s: float,
+) -> None:
+    busy = script((429, {"Retry-After": after()}, b""), SHOWN, SENT)
+    waited: list[float] = []
+    monkeypatch.setattr(Reporter, "wait", lambda _, seconds: waited.append(seconds))
 
     assert fetch(node, busy) == "http"
 
-    assert time.monotonic() - begun >= 1.0
+    (pause_s,) = waited
+    assert least_s <= pause_s <= most_s
     assert node.dest.read_bytes() == DATA
 
 
