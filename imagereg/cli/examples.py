@@ -54,6 +54,50 @@ EXAMPLES: Mapping[str, str] = {
 }
 
 
+#: Command of a node -> lines as they are typed.
+FETCH_EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "": (
+        "imagereg-fetch 71c675ab-d94f-49cd-a114-e12490b328d9 --os-cloud mycloud",
+        "imagereg-fetch 71c675ab-d94f-49cd-a114-e12490b328d9 --dest disk.img"
+        " --endpoint http://127.0.0.1:9292",
+        "imagereg-fetch 71c675ab-d94f-49cd-a114-e12490b328d9 --dest disk.raw"
+        " --format raw --connections 4",
+        "imagereg-fetch 71c675ab-d94f-49cd-a114-e12490b328d9 --direct only"
+        " --config /etc/imagereg/imagereg-fetch.conf --progress json",
+    ),
+    "prefetch": ("imagereg-fetch prefetch images.txt --parallel 4",),
+    "completion": ("imagereg-fetch completion bash",),
+    "cache gc": (
+        "imagereg-fetch cache gc --dry-run",
+        "imagereg-fetch cache gc --check-service --os-cloud mycloud",
+    ),
+    "cache list": ("imagereg-fetch cache list --json",),
+    "cache pin": ("imagereg-fetch cache pin 71c675ab-d94f-49cd-a114-e12490b328d9",),
+    "cache rm": ("imagereg-fetch cache rm 71c675ab-d94f-49cd-a114-e12490b328d9",),
+    "cache show": ("imagereg-fetch cache show 71c675ab-d94f-49cd-a114-e12490b328d9",),
+    "cache unpin": ("imagereg-fetch cache unpin 71c675ab-d94f-49cd-a114-e12490b328d9",),
+    "cache verify": ("imagereg-fetch cache verify",),
+}
+
+
+def explain_fetch(command: click.Command, path: str, ending: str) -> None:
+    """Let ``--help`` of a command of a node, and of all below it, end with examples.
+
+    Args:
+        command: which may be a group.
+        path: its name, and those above it.
+        ending: what follows the examples.
+    """
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            explain_fetch(below, f"{path} {name}".strip(), ending)
+    lines = FETCH_EXAMPLES.get(path, ())
+    word = "Examples" if len(lines) > 1 else "Example"
+    shown = "".join(f"  {line}\n" for line in lines)
+    examples = f"\b\n{word}:\n{shown}\n" if lines else ""
+    command.epilog = examples + ending
+
+
 def explain(command: click.Command, path: str) -> None:
     """Let ``--help`` of a command, and of all below it, end with an example."""
     if isinstance(command, click.Group):

@@ -154,7 +154,7 @@ def way_options(command: Command) -> Command:
     return command
 
 
-@click.command(epilog=EXIT_STATUS)
+@click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option(
     "--dest",
@@ -207,7 +207,8 @@ def fetch(
     OS_TOKEN, or OS_AUTH_TYPE=http_basic with OS_USERNAME and OS_PASSWORD.
 
     More: `imagereg-fetch cache --help` looks after the images of this node,
-    `imagereg-fetch prefetch --help` gets those of a list.
+    `imagereg-fetch prefetch --help` gets those of a list, `imagereg-fetch completion
+    --help` lets a shell complete all this.
     """
     if dest is not None and (cache or len(images) > 1):
         raise click.UsageError("--dest takes one image, and no --cache")

@@ -5,7 +5,7 @@ Source: contract compute-fetch 9.1, C-10.
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
+from imagereg.cli.completion import answer_shell, fetch_completion
+from imagereg.cli.examples import explain_fetch
 from imagereg.cli.fetch import (
     EXIT_STATUS,
     choices_of,
@@ -40,7 +42,7 @@ Options = Any
 SHORTEST_INTERVAL_S = 60
 
 
-@click.group(epilog=EXIT_STATUS)
+@click.group()
 def cache() -> None:
     """Look after the images that this node keeps."""
 
@@ -192,7 +194,7 @@ def _unpin(upkeep: Upkeep, image_id: str) -> None:
     upkeep.pin(image_id, pinned=False)
 
 
-@click.command(epilog=EXIT_STATUS)
+@click.command()
 @click.argument("file", type=click.File("r"), metavar="FILE|-")
 @click.option(
     "--parallel",
@@ -304,11 +306,20 @@ def _each(
     context.exit(status)
 
 
+#: Words that stand where images do otherwise.
+COMMANDS: Mapping[str, click.Command] = {
+    "cache": cache,
+    "prefetch": prefetch,
+    "completion": fetch_completion,
+}
+
+
 def main() -> None:
     """Run `imagereg-fetch` or one of its sub-commands."""
+    if answer_shell(fetch, COMMANDS):
+        return
     words = sys.argv[1:]
-    command = {"cache": cache, "prefetch": prefetch}.get(words[0] if words else "")
-    if command is None:
-        fetch(prog_name="imagereg-fetch", args=words)
-    else:
-        command(prog_name=f"imagereg-fetch {words[0]}", args=words[1:])
+    name = words[0] if words and words[0] in COMMANDS else ""
+    command = COMMANDS.get(name, fetch)
+    explain_fetch(command, name, EXIT_STATUS)
+    command(prog_name=f"imagereg-fetch {name}".strip(), args=words[bool(name) :])

@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from imagereg.cli import main
-from imagereg.cli.examples import EXAMPLES
+from imagereg.cli.examples import EXAMPLES, FETCH_EXAMPLES, explain_fetch
+from imagereg.cli.fetch import EXIT_STATUS, fetch
+from imagereg.cli.fetch_cache import COMMANDS
 from tests.server import PROGRAM
 
 
@@ -56,9 +58,53 @@ def test_an_example_is_shown_and_can_be_parsed(
     assert path == f"imagereg {name}"
 
 
+def test_every_command_of_a_node_has_an_example_and_no_other() -> None:
+    below = {
+        name
+        for word, command in COMMANDS.items()
+        for name in commands(command, f"{word}")
+    }
+
+    assert {"", *below} == set(FETCH_EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [(name, line) for name, lines in FETCH_EXAMPLES.items() for line in lines],
+)
+def test_an_example_of_a_node_is_shown_and_can_be_parsed(
+    name: str, example: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click.Path, "convert", lambda self, value, param, ctx: value)
+    monkeypatch.setattr(click.File, "convert", lambda self, value, param, ctx: value)
+    first, *rest = name.split() or [""]
+    command = COMMANDS.get(first, fetch)
+    explain_fetch(command, first, EXIT_STATUS)
+
+    shown = CliRunner().invoke(command, [*rest, "--help"]).output
+    _, *words = shlex.split(example)
+    assert words[: len(name.split())] == name.split()
+    context = command.make_context(first, words[len(name.split()) - len(rest) :])
+    while isinstance(context.command, click.Group):
+        left = [*context._protected_args, *context.args]
+        _, below, arguments = context.command.resolve_command(context, left)
+        assert below is not None
+        context = below.make_context(below.name, arguments, parent=context)
+
+    assert f"\n    {example}\n" in shown
+    assert "Exit status:\n    0  done" in shown
+    assert context.command_path == name
+
+
 def complete(*words: str) -> list[str]:
     """Return what a real bash offers for the last of these words."""
-    script = CliRunner().invoke(main, ["completion", "bash"]).output
+    script = subprocess.run(
+        [PROGRAM.with_name(words[0]), "completion", "bash"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
     function = re.search(r"^(\w+)\(\) ?\{", script, re.MULTILINE)
     assert function is not None
     quoted = " ".join(shlex.quote(word) for word in words)
@@ -68,7 +114,7 @@ def complete(*words: str) -> list[str]:
             "--norc",
             "-c",
             f"{script}\nCOMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}\n"
-            f"{function[1]} imagereg\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            f"{function[1]} {words[0]}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
         ],
         capture_output=True,
         text=True,
@@ -87,6 +133,11 @@ def complete(*words: str) -> list[str]:
         (["imagereg", "db", ""], ["check", "purge", "upgrade", "version"]),
         (["imagereg", "serve", "--wo"], ["--workers"]),
         (["imagereg", "completion", ""], ["bash", "zsh", "fish"]),
+        (["imagereg-fetch", "c"], ["cache", "completion"]),
+        (["imagereg-fetch", "--direct", ""], ["auto", "never", "only"]),
+        (["imagereg-fetch", "an-image", "--dir"], ["--direct"]),
+        (["imagereg-fetch", "cache", "p"], ["pin"]),
+        (["imagereg-fetch", "cache", "gc", "--dr"], ["--dry-run"]),
     ],
 )
 def test_a_real_bash_completes(words: list[str], offered: list[str]) -> None:
@@ -94,14 +145,29 @@ def test_a_real_bash_completes(words: list[str], offered: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shell", "mark"), [("zsh", "#compdef imagereg"), ("fish", "complete --no-files")]
+    ("shell", "mark"), [("zsh", "#compdef {}\n"), ("fish", "complete --no-files")]
 )
-def test_other_shells_get_their_scripts(shell: str, mark: str) -> None:
-    script = CliRunner().invoke(main, ["completion", shell])
+@pytest.mark.parametrize(
+    ("program", "command", "words", "variable"),
+    [
+        ("imagereg", main, ["completion"], "_IMAGEREG_COMPLETE"),
+        ("imagereg-fetch", COMMANDS["completion"], [], "_IMAGEREG_FETCH_COMPLETE"),
+    ],
+    ids=["imagereg", "imagereg-fetch"],
+)
+def test_other_shells_get_their_scripts(
+    program: str,
+    command: click.Command,
+    words: list[str],
+    variable: str,
+    shell: str,
+    mark: str,
+) -> None:
+    script = CliRunner().invoke(command, [*words, shell])
 
     assert script.exit_code == 0
-    assert mark in script.output
-    assert "_IMAGEREG_COMPLETE" in script.output
+    assert mark.format(program) in script.output
+    assert variable in script.output
 
 
 def test_an_unknown_shell_is_refused() -> None:
