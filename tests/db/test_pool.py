@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from peewee import OperationalError
 
+from imagereg.db.dialects import choose
 from imagereg.db.pool import Pool, PoolLimits
 
 
@@ -91,6 +92,29 @@ def test_whoever_waits_gets_what_another_gives_back(lines: Lines) -> None:
     waiting.join(30)
 
     assert found == [one]
+
+
+@pytest.mark.parametrize("url", ["postgresql://h/d", "mysql://h/d"])
+def test_an_engine_at_its_limit_gives_back_while_others_wait(
+    url: str, lines: Lines
+) -> None:
+    dialect = choose(url, PoolLimits(), synchronous=False)
+    dialect.peewee.pool = lines.pool(size=1, overflow=0, timeout_s=30)  # type: ignore[attr-defined] # of both dialects
+    dialect.peewee.server_version = 0
+    dialect.open()
+    found: list[object] = []
+
+    def wait() -> None:
+        dialect.open()
+        found.append(dialect.peewee.connection())  # type: ignore[no-untyped-call] # Peewee leaves it untyped
+        dialect.peewee.close()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    dialect.peewee.close()
+    waiting.join(10)
+
+    assert found == lines.made
 
 
 def test_no_size_is_no_limit(lines: Lines) -> None:
