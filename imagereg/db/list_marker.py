@@ -33,10 +33,13 @@ def beyond(query: ListQuery, keys: Sequence[str]) -> Sequence[Sequence[Clause]]:
     Each is one range of an index.  A row comparison is one range where the key that
     leads is a column; where it is an expression, SQLite would read the index from its
     beginning, so the images that equal the marker in that key get a range of their own.
+    So they do on engines that make no range of a comparison, or a page in the middle
+    of thousands of equals would take all that are before it.
     """
     if query.marker is None:
         return [[]]
-    if query.one_way and (keys[0].startswith("i.") or len(keys) == 1):
+    is_range = query.words.ranges_rows and keys[0].startswith("i.")
+    if query.one_way and (is_range or len(keys) == 1):
         return [after(query, keys)]
     first, *rest = _marker_values(query.marker, query)
     sign = ">" if query.order[0][1] else "<"

@@ -201,9 +201,10 @@ def middle_of(engine: Engine, images: ImageRepository, query: ListQuery) -> Imag
         f"{SORT_KEYS[key].format('i')} {'ASC' if ascending else 'DESC'}"
         for key, ascending in query.order
     )
+    seen = "FROM images AS i WHERE i.visibility = 'public'"
+    ((count,),) = engine.rows(f"SELECT COUNT(*) {seen}")
     ((image,),) = engine.rows(
-        f"SELECT i.id FROM images AS i WHERE i.visibility = 'public' ORDER BY {order}"
-        " LIMIT 1 OFFSET (SELECT COUNT(*) / 2 FROM images WHERE visibility = 'public')"
+        f"SELECT i.id {seen} ORDER BY {order} LIMIT 1 OFFSET ?", (int(str(count)) // 2,)
     )
     return images.get(str(image), PROJECT)[0]
 
