@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from tests import databases
+from tests.engines import may_use_sqlite, sqlite_files, why_not
 from tests.server import Config, Server
 
 if TYPE_CHECKING:
@@ -25,11 +26,43 @@ def pytest_sessionfinish() -> None:
     databases.stop_all()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _databases() -> Iterator[None]:
-    """Empty, after each module, the databases of its registries."""
+def pytest_ignore_collect(
+    collection_path: Path, config: pytest.Config
+) -> Literal[True] | None:
+    """Leave out what has nothing to say of the engine that is asked for."""
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return True if why_not(path, databases.NAME) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip single tests that have not."""
+    for item in items:
+        if reason := why_not(item.nodeid, databases.NAME):
+            item.add_marker(pytest.mark.skip(reason=f"about SQLite: {reason}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Look for databases of the wrong engine before the folder of a test is removed."""
+    where = getattr(item, "funcargs", {}).get("tmp_path")
+    is_free = where is None or may_use_sqlite(item.nodeid, databases.NAME)
+    found = set[str]() if is_free else sqlite_files(where)
     yield
+    assert found == set(), "see tests/engines.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Empty the databases of each module, and look for those of the wrong engine."""
+    where, watched = tmp_path_factory.getbasetemp(), set[str]()
+    is_free = may_use_sqlite(request.node.nodeid, databases.NAME)
+    before = watched if is_free else sqlite_files(where)
+    yield
+    after = watched if is_free else sqlite_files(where)
     databases.give_back_all()
+    assert after - before == set(), "see tests/engines.py"
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
 from tests.ports import free_port
@@ -28,9 +26,6 @@ from tests.ports import free_port
 NAME = os.environ.get("IMAGEREG_TEST_DATABASE", "sqlite")
 
 HELPERS = Path(__file__).parent / "services"
-
-#: Why a test is about SQLite alone -> what it reads that no other engine has.
-sqlite_only = pytest.mark.skipif(NAME != "sqlite", reason="it is about files of SQLite")
 
 _TEMPLATE = "imagereg_template"
 
@@ -86,6 +81,12 @@ def everything(where: Path) -> dict[str, list[tuple[object, ...]]]:
 def tables(engine: Engine) -> set[str]:
     """Return the names of all tables that a database has."""
     return {name for kind, _, name, _ in engine.parts() if kind == "table"}
+
+
+def clear(engine: Engine) -> None:
+    """Remove everything that a registry keeps."""
+    for table in tables(engine) - _KEPT:
+        engine.execute(f"DELETE FROM {table}")
 
 
 class Service:
@@ -209,8 +210,7 @@ class Service:
 
     def _clean(self, name: str) -> None:
         with opened(self.url_of(name)) as engine, engine.transaction():
-            for table in tables(engine) - _KEPT:
-                engine.execute(f"DELETE FROM {table}")
+            clear(engine)
             # Some tests are about other versions.
             engine.execute("DELETE FROM schema_versions")
             engine.insert("schema_versions", self._versions)

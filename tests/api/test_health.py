@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import databases
 from tests.api.conftest import Make
 from tests.registry import SEVERAL_STORES, LocalRegistry, merged
 from tests.server import Config
@@ -73,7 +72,6 @@ def test_programs_are_answered_in_json(make: Make) -> None:
     }
 
 
-@databases.sqlite_only
 def test_a_database_that_is_gone_fails_the_node(make: Make) -> None:
     registry = make()
     registry.close()

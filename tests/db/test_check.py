@@ -104,7 +104,7 @@ def test_an_index_of_something_else_is_made_anew(own: Engine) -> None:
             "CREATE TRIGGER odd AFTER DELETE ON leases BEGIN SELECT 1; END",
             "trigger odd of table leases is not of this program",
             Advice.REMOVE,
-            marks=databases.sqlite_only,
+            id="trigger",
         ),
     ],
 )
@@ -121,7 +121,6 @@ def test_what_only_a_person_can_judge_is_told(
     assert parts(own) == damaged
 
 
-@databases.sqlite_only
 def test_a_column_of_another_sort_is_told(own: Engine) -> None:
     change(own, "DROP TABLE leases")
     change(
@@ -360,7 +359,7 @@ def test_more_than_a_batch_is_mended(tmp_path: Path) -> None:
     [
         "",
         "ö" * 200,
-        pytest.param("a\u0000b", marks=databases.sqlite_only),
+        pytest.param("a\u0000b", id="nul"),
         "\U0001f600" * 130,
         None,
     ],

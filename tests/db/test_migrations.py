@@ -16,7 +16,6 @@ from imagereg.db.live import Part, PartKind, parts
 from imagereg.db.schema import latest, missing, prepare, upgrade, version
 from imagereg.db.steps import FIRST, STEPS, Change, Step, index_of_text
 from imagereg.errors import ConfigurationError
-from tests import databases
 from tests.db.released import VERSIONS, answers, restore, restored
 from tests.registry import CACHE, SEVERAL_STORES, LocalRegistry, merged
 from tests.wire import as_
@@ -82,7 +81,6 @@ def test_dumps_have_rows_in_every_table(number: int, tmp_path: Path) -> None:
     engine.close()
 
 
-@databases.sqlite_only
 @pytest.mark.parametrize("number", VERSIONS)
 def test_an_upgraded_database_gives_the_same_answers(
     number: int, tmp_path: Path

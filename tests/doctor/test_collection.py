@@ -74,7 +74,7 @@ def stage(
         registry,
         "INSERT INTO staged_parts (image_id, start, size, total, whole, void,"
         " object_key, store, url, worker, beat_at_us)"
-        " VALUES (?, 0, ?, NULL, 0, 0, ?, ?, ?, ?, 1)",
+        " VALUES (?, 0, ?, NULL, false, false, ?, ?, ?, ?, 1)",
         *(image_id, len(DATA), key, STAGING),
         *(None if worker else f"file://{path}", worker),
     )

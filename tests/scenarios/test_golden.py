@@ -5,6 +5,7 @@ equal configuration share a server, across areas too.
 """
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import warm, warm_client
+from tests import databases, warm, warm_client
+from tests.scenarios import launch
 from tests.server import PROGRAM
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -60,12 +62,18 @@ NOT_YET: dict[str, str] = {
 VERDICT = re.compile(r"(PASS|FAIL) +\d+/\d+ +([^\sA-Z]+)")
 
 
-def launch() -> str:
-    """Return the command that starts a server, for `replay.py` to fill in."""
+def command(folder: Path) -> str:
+    """Return the command that starts a server, for `replay.py` to fill in.
+
+    On another engine than SQLite ``folder`` holds its databases.
+    """
     words = [str(PROGRAM)]
     if warm.WANTED:
         client = str(Path(warm_client.__file__))
         words = [sys.executable, "-IS", client, warm.address(), *words]
+    if databases.NAME != "sqlite":
+        launch.offer(folder)
+        words = [sys.executable, "-m", launch.__name__, *words]
     return f"{shlex.join(words)} serve --config {{conf}} --port {{port}} --workers 1"
 
 
@@ -75,6 +83,14 @@ def scenarios(area: str) -> set[str]:
 
 
 AREAS = sorted(path.name for path in SCENARIOS.iterdir())
+
+
+def command(folder: Path) -> str:
+    """Return what starts a server, on the engine that is tested."""
+    if databases.NAME == "sqlite":
+        return f"{shlex.quote(str(PROGRAM))} {SERVE}"
+    launch.offer(folder)
+    return f"{shlex.quote(sys.executable)} -m {launch.__name__} {SERVE}"
 
 
 @dataclass
@@ -129,14 +145,15 @@ def replayed(
         and "replayed" in item.fixturenames
     }
     names = {name for area in areas for name in scenarios(area)}
-    folder = tmp_path_factory.mktemp("scenarios")
+    folder, offered = (tmp_path_factory.mktemp(name) for name in ("made", "offered"))
     done = subprocess.run(
         [
             *(sys.executable, str(GOLDEN / "replay.py")),
-            *("--launch", launch(), "-j", "2", "--timeout", "20"),
+            *("--launch", command(offered), "-j", "2", "--timeout", "20"),
             *(str(impatient(name, folder)) for name in sorted(names)),
         ],
         check=False,
+        env={**os.environ, launch.FOLDER: str(offered)},
         capture_output=True,
         stdin=subprocess.DEVNULL,
         text=True,

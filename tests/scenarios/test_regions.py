@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests import databases
 from tests.conftest import Serve
 from tests.server import PROGRAM, Config, Server, eventually
 from tests.stores.web import Web, web_server
@@ -149,9 +150,11 @@ def staged(here: Server) -> list[str]:
 
 
 def check_no_token(here: Server) -> None:
-    """Assert that no file of the server holds the token, its log included."""
+    """Assert that neither a file of the server nor a row holds the token."""
+    rows = databases.everything(here.where)
+    assert rows["images"]
+    assert CANARY not in repr(rows)
     files = [path for path in here.where.rglob("*") if path.is_file()]
-    assert any(path.name == "registry.sqlite" for path in files)
     assert any(path.name == "server.log" for path in files)
     assert [p for p in files if CANARY.encode() in p.read_bytes()] == []
 

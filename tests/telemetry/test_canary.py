@@ -10,7 +10,6 @@ import base64
 import json
 import re
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import pytest
 
 from imagereg.api.routes import ROUTES
 from imagereg.identity.htpasswd import hash_password
+from tests import databases
 from tests.server import PROGRAM, Config, Server, eventually
 from tests.stores.web import Page, Web, web_server
 from tests.wire import ADMIN, Answer, Headers, as_
@@ -313,14 +313,14 @@ def broken_store(sweep: Sweep, name: str) -> Iterator[None]:
 @contextmanager
 def broken_table(sweep: Sweep, name: str) -> Iterator[None]:
     """Break a table, so that statements fail inside requests."""
-    path = sweep.server.state_dir / "registry.sqlite"
-    with sqlite3.connect(path, timeout=30) as database:
-        database.execute(f"ALTER TABLE {name} RENAME TO broken")
+    url = databases.of(sweep.server.where)
+    with databases.opened(url) as engine, engine.schema_turn():
+        engine.execute(f"ALTER TABLE {name} RENAME TO broken")
     try:
         yield
     finally:
-        with sqlite3.connect(path, timeout=30) as database:
-            database.execute(f"ALTER TABLE broken RENAME TO {name}")
+        with databases.opened(url) as engine, engine.schema_turn():
+            engine.execute(f"ALTER TABLE broken RENAME TO {name}")
 
 
 def found_in(text: str, *allowed: str) -> set[str]:
@@ -363,9 +363,7 @@ def test_no_secret_is_in_an_answer(swept: Sweep) -> None:
 
 
 def test_no_secret_is_in_the_database(swept: Sweep) -> None:
-    path = swept.server.state_dir / "registry.sqlite"
-    with sqlite3.connect(path) as database:
-        rows = "\n".join(database.iterdump())
+    rows = repr(databases.everything(swept.server.where))
 
     # URLs that callers gave are kept to be read; names and passwords in them are not.
     assert found_in(rows, "downloadquery", "locationquery") == set()
