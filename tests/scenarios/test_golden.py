@@ -85,14 +85,6 @@ def scenarios(area: str) -> set[str]:
 AREAS = sorted(path.name for path in SCENARIOS.iterdir())
 
 
-def command(folder: Path) -> str:
-    """Return what starts a server, on the engine that is tested."""
-    if databases.NAME == "sqlite":
-        return f"{shlex.quote(str(PROGRAM))} {SERVE}"
-    launch.offer(folder)
-    return f"{shlex.quote(sys.executable)} -m {launch.__name__} {SERVE}"
-
-
 @dataclass
 class Replayed:
     """What one scenario came to, and the lines `replay.py` wrote about it."""
