@@ -45,8 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """Look for databases of the wrong engine before the folder of a test is removed."""
     where = getattr(item, "funcargs", {}).get("tmp_path")
-    is_free = where is None or may_use_sqlite(item.nodeid, databases.NAME)
-    found = set[str]() if is_free else sqlite_files(where)
+    found = set[str]()
+    if where is not None and not may_use_sqlite(item.nodeid, databases.NAME):
+        found = sqlite_files(where)
     yield
     assert found == set(), "see tests/engines.py"
 
