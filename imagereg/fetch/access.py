@@ -86,7 +86,8 @@ def _trust(said: Mapping[str, str]) -> Trust | None:
         raise Invalid("`verify` of a cloud is neither true nor false")
     if verify and "cacert" not in said:
         return None
-    return Trust(Path(said["cacert"]) if "cacert" in said else None, verify=verify)
+    file = Path(said["cacert"]).expanduser() if "cacert" in said else None
+    return Trust(file, verify=verify)
 
 
 def _auth(
