@@ -30,10 +30,8 @@ from imagereg.db.outbox import EventRepository
 from imagereg.db.tasks import TaskRepository
 from imagereg.db.uploads import UploadRepository
 from imagereg.doctor.rounds import Rounds
-from imagereg.errors import ConfigurationError
 from imagereg.events.assembly import make_delivery
 from imagereg.events.delivery import Delivery
-from imagereg.events.journal import Journal
 from imagereg.ground import Ground, open_ground
 from imagereg.images.actions import Actions
 from imagereg.images.catalog import Catalog
@@ -71,6 +69,7 @@ class Registry:
         jobs: works off the queue, once it is started in each process.
         cache: keeps the image cache in order, likewise; None where there is none.
         events: tells events, likewise; None where nobody is told.
+        close: lets go of the database and of files, in the process that calls it.
         meters: count what happens.
     """
 
@@ -80,6 +79,7 @@ class Registry:
     rounds: Rounds
     engine: Engine
     jobs: Runner
+    close: Callable[[], None]
     cache: Upkeep | None = None
     events: Delivery | None = None
     meters: Meters = field(default_factory=Meters)
@@ -97,7 +97,7 @@ def create_app(settings: Settings, meters: Meters | None = None) -> Registry:
     """
     ground = open_ground(settings, meters)
     with ExitStack() as unless_whole:
-        unless_whole.callback(ground.engine.close)
+        unless_whole.callback(ground.close)
         registry = _registry(ground)
         unless_whole.pop_all()
     return registry
@@ -115,7 +115,7 @@ def _registry(ground: Ground) -> Registry:
     upkeep = ground.cache.upkeep if ground.cache else None
     runner = make_runner(_parts(ground))
     scrubber, rounds = ground.scrubber, ground.rounds
-    events = make_delivery(settings, ground.engine)
+    events = make_delivery(settings, ground.engine, ground.journals.events)
     return Registry(
         app,
         recovery,
@@ -123,6 +123,7 @@ def _registry(ground: Ground) -> Registry:
         rounds,
         ground.engine,
         runner,
+        ground.close,
         upkeep,
         events,
         ground.meters,
@@ -222,19 +223,15 @@ def _services(ground: Ground) -> Services:
         import_methods=base.enabled_import_methods,
         schemas=documents,
         description=Description(ROUTES, schema, documents),
-        audit=_audit(settings),
+        audit=_audit(ground),
     )
 
 
-def _audit(settings: Settings) -> Audit | None:
-    own = settings.imagereg
-    if own.audit_log is None:
+def _audit(ground: Ground) -> Audit | None:
+    journal = ground.journals.audit
+    if journal is None:
         return None
-    try:
-        journal = Journal(own.audit_log, sync=own.audit_fsync)
-    except OSError as error:
-        raise ConfigurationError([f"[imagereg] audit_log: {error.strerror}"]) from error
-    return Audit(journal, reads=own.audit_reads)
+    return Audit(journal, reads=ground.settings.imagereg.audit_reads)
 
 
 def _announce(ground: Ground) -> Callable[[str, int | None], None] | None:

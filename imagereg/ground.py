@@ -30,7 +30,7 @@ from imagereg.db.usage import UsageRepository
 from imagereg.doctor.rounds import Rounds
 from imagereg.doctor.verification import Verification
 from imagereg.errors import ConfigurationError
-from imagereg.events.assembly import LOG, WEBHOOK
+from imagereg.events.assembly import LOG, WEBHOOK, Journals, open_journals
 from imagereg.images.limits import Limits
 from imagereg.images.locations import LocationRules, Locations
 from imagereg.images.processes import worker_name
@@ -62,6 +62,7 @@ class Ground:
         declared: custom properties that the operator declares.
         wanted: set when a job is waiting.
         delegations: what callers lend to imports.
+        journals: the files that events and audit are appended to.
         meters: count what happens.
     """
 
@@ -75,7 +76,13 @@ class Ground:
     declared: DeclaredProperties
     wanted: threading.Event
     delegations: Delegations
+    journals: Journals
     meters: Meters
+
+    def close(self) -> None:
+        """Let go of the database and of files."""
+        self.engine.close()
+        self.journals.close()
 
     @cached_property
     def images(self) -> ImageRepository:
@@ -198,9 +205,11 @@ def open_ground(settings: Settings, meters: Meters | None = None) -> Ground:
     table = _collect(faults, lambda: load_limits(limits_file)) if limits_file else None
     cache_directory = _collect(faults, lambda: open_directory(settings))
     declared = _collect(faults, lambda: _declared(settings))
+    journals = _collect(faults, lambda: open_journals(settings)) or Journals()
     if faults or not (gate and stores and authenticator and engine and declared):
         if engine is not None:
             engine.close()
+        journals.close()
         raise ConfigurationError(faults)
     return Ground(
         settings,
@@ -213,6 +222,7 @@ def open_ground(settings: Settings, meters: Meters | None = None) -> Ground:
         declared,
         threading.Event(),
         Delegations(),
+        journals,
         counts,
     )
 

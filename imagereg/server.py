@@ -152,6 +152,8 @@ class _Server(BaseApplication):
             log.error("the configuration stays as it was: %s", error.message)  # noqa: TRY400 - an operator's fault
             return
         registry.engine.close()
+        # Processes that serve it to their end have files of their own.
+        self._registry.close()
         self._registry, self._settings, self.callable = registry, settings, None
         # Or the registry that ends here would never be collected.
         gc.unfreeze()

@@ -135,6 +135,35 @@ def test_a_faulty_configuration_is_told_and_not_taken(
     assert server.client().create(tags=["one"])["tags"] == ["one"]
 
 
+def descriptors(server: Server) -> int:
+    assert server.process is not None
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+def test_reading_it_again_and_again_opens_no_more_files(serve: Serve) -> None:
+    journals = {"event_log": "{dir}/e.jsonl", "audit_log": "{dir}/a.jsonl"}
+    server = serve({"imagereg": journals, "DEFAULT": {"image_tag_quota": 128}})
+    assert server.process is not None
+    open_files = descriptors(server)
+
+    def rounds() -> int:
+        return server.log().count("the configuration was read again")
+
+    for _ in range(3):
+        before = rounds()
+        server.process.send_signal(signal.SIGHUP)
+        assert eventually(lambda n=before: rounds() > n, 60)  # type: ignore[misc] # mypy does not infer it
+        # A process that ends has some too.
+        assert eventually(lambda: descriptors(server) == open_files, 60)
+    edit(server, "image_tag_quota = 128", "image_tag_quota = x")
+    assert eventually(lambda: "the configuration stays" in server.log(), 60)
+    assert eventually(lambda: descriptors(server) == open_files, 60)
+
+    server.client().create(name="told")
+    assert eventually(lambda: "told" in (server.where / "e.jsonl").read_text())
+    assert '"action":"add_image"' in (server.where / "a.jsonl").read_text()
+
+
 def test_a_stop_drops_no_transfer(serve: Serve) -> None:
     server = serve()
     transfers = Transfers(server)

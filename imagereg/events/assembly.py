@@ -1,5 +1,8 @@
 """Put together what tells events.  Source: contract config 9."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from imagereg.db.engine import Engine
 from imagereg.db.leases import LeaseRepository
 from imagereg.db.outbox import EventRepository
@@ -15,20 +18,58 @@ LOG = "log"
 WEBHOOK = "webhook"
 
 
-def make_delivery(settings: Settings, engine: Engine) -> Delivery | None:
-    """Return what tells events, None where nobody is told.
+@dataclass(frozen=True)
+class Journals:
+    """The files that are appended to, those of them that are wanted."""
+
+    events: Journal | None = None
+    audit: Journal | None = None
+
+    def close(self) -> None:
+        """Close them."""
+        for journal in (self.events, self.audit):
+            if journal is not None:
+                journal.close()
+
+
+def open_journals(settings: Settings) -> Journals:
+    """Open the files that are appended to.
 
     Raises:
-        ConfigurationError: the file of events cannot be written to.
+        ConfigurationError: with each one that cannot be written to.
     """
     own = settings.imagereg
+    faults: list[str] = []
+    opened = Journals(
+        _open("event_log", own.event_log, faults, sync=True),
+        _open("audit_log", own.audit_log, faults, sync=own.audit_fsync),
+    )
+    if faults:
+        opened.close()
+        raise ConfigurationError(faults)
+    return opened
+
+
+def _open(
+    option: str, path: Path | None, faults: list[str], *, sync: bool
+) -> Journal | None:
+    if path is None:
+        return None
+    try:
+        return Journal(path, sync=sync)
+    except OSError as error:
+        faults.append(f"[imagereg] {option}: {error.strerror}")
+        return None
+
+
+def make_delivery(
+    settings: Settings, engine: Engine, journal: Journal | None
+) -> Delivery | None:
+    """Return what tells events, None where nobody is told."""
+    own = settings.imagereg
     sinks: dict[str, Sink] = {}
-    if own.event_log is not None:
-        try:
-            sinks[LOG] = LogSink(Journal(own.event_log, sync=True))
-        except OSError as error:
-            fault = f"[imagereg] event_log: {error.strerror}"
-            raise ConfigurationError([fault]) from error
+    if journal is not None:
+        sinks[LOG] = LogSink(journal)
     if own.event_webhook is not None:
         sinks[WEBHOOK] = Webhook(
             own.event_webhook, own.event_webhook_secret, own.event_webhook_timeout

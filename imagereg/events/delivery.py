@@ -88,13 +88,23 @@ class Delivery:
         self._worker = worker
         self._clock = clock
         self._states = {name: _State() for name in sinks}
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start a thread for each sink; called in each process after it forked."""
         for name in self._sinks:
-            threading.Thread(
+            thread = threading.Thread(
                 target=self._run_on, args=(name,), name=f"events-{name}", daemon=True
-            ).start()
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Return when nothing is told any more; what is left waits in the outbox."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
 
     def run_once(self, name: str) -> int:
         """Tell a sink what is due, if nobody else does; say how many events."""
@@ -107,7 +117,7 @@ class Delivery:
             return 0
         told, state.blocked = 0, set()
         while page := self._events.pending(name, PAGE):
-            if not self._hold(name):
+            if self._stopped.is_set() or not self._hold(name):
                 break
             fresh = self._tell(name, page)
             told += fresh
@@ -116,9 +126,8 @@ class Delivery:
         return told
 
     def _run_on(self, name: str) -> None:
-        """Tell for ever; the border at which nothing may escape."""
-        pause = threading.Event()
-        while not pause.wait(POLL_S):
+        """Tell until the end; the border at which nothing may escape."""
+        while not self._stopped.wait(POLL_S):
             try:
                 self.run_once(name)
             except Exception:

@@ -50,6 +50,11 @@ class Journal:
             if self._sync:
                 os.fsync(self._file)
 
+    def close(self) -> None:
+        """Let go of the file; nothing can be appended any more."""
+        with self._lock:
+            os.close(self._file)
+
     def _follow(self) -> None:
         """Open the file again if another one, or none, has its name by now."""
         mine = os.fstat(self._file)

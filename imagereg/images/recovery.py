@@ -94,12 +94,15 @@ class Recovery:
         log.warning("image %s: a part was cut off by a crash", part.image_id)
         return True
 
-    def start(self) -> None:
-        """Run now and then in a thread, as long as this process lives."""
-        threading.Thread(target=self._keep, name="housekeeping", daemon=True).start()
+    def start(self) -> Callable[[], None]:
+        """Run now and then in a thread; return what ends it."""
+        stopped = threading.Event()
+        threading.Thread(
+            target=self._keep, args=(stopped,), name="housekeeping", daemon=True
+        ).start()
+        return stopped.set
 
-    def _keep(self) -> None:
-        pause = threading.Event()
+    def _keep(self, stopped: threading.Event) -> None:
         # Whoever started this process has just swept.
         for round_number in count(1):
             try:
@@ -108,7 +111,8 @@ class Recovery:
                     self.sweep()
             except Exception:
                 log.exception("housekeeping failed; it will try again")
-            pause.wait(HOUSEKEEPING_S)
+            if stopped.wait(HOUSEKEEPING_S):
+                return
 
     def _sweep(self, store: Store) -> None:
         try:

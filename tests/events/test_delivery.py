@@ -362,6 +362,27 @@ def test_a_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
         LocalRegistry(tmp_path, {"imagereg": {"event_log": "{dir}/none/e.jsonl"}})
 
 
+def test_files_that_cannot_be_written_are_told_with_the_other_faults(
+    tmp_path: Path,
+) -> None:
+    faulty = {"event_log": "{dir}/none/e.jsonl", "audit_log": "{dir}/none/a.jsonl"}
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+
+    with pytest.raises(ConfigurationError) as told:
+        LocalRegistry(
+            tmp_path,
+            {"imagereg": faulty, "oslo_policy": {"policy_file": "p.json"}},
+            files={"p.json": "{"},
+        )
+
+    assert [fault.partition(":")[0] for fault in told.value.faults[-2:]] == [
+        "[imagereg] event_log",
+        "[imagereg] audit_log",
+    ]
+    assert len(told.value.faults) > 2
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
 def test_a_broken_line_ends_before_the_next_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", sync=False)
     journal.append([b"one"])

@@ -82,6 +82,39 @@ def test_a_server_that_runs_no_jobs_leaves_them_to_a_worker(
     assert status(server, begin(server, web.url("/x"))) == "queued"
 
 
+def test_a_worker_reads_its_configuration_again(
+    serve: Serve, work: Work, web: Web
+) -> None:
+    server = serve(
+        {
+            **CONFIG,
+            "image_import_opts": {"image_import_plugins": "[inject_image_metadata]"},
+            "inject_metadata_properties": {"inject": "edition:first"},
+        }
+    )
+    worker = work(server)
+    conf = server.where / "etc" / "imagereg.conf"
+    kept = conf.read_text()
+    uri = web.put("/x", DATA)
+
+    def edition() -> object:
+        image_id = begin(server, uri)
+        assert eventually(lambda: status(server, image_id) == "active", 60)
+        return server.client().show(image_id).get("edition")
+
+    found = [edition()]
+    conf.write_text(kept.replace("edition:first", "edition:second"))
+    worker.send_signal(signal.SIGHUP)
+    assert eventually(lambda: edition() == "second", 60)
+    conf.write_text(kept.replace("trusted-headers", "magic"))
+    worker.send_signal(signal.SIGHUP)
+    found += [edition(), edition()]
+    worker.send_signal(signal.SIGTERM)
+
+    assert found == ["first", "second", "second"]
+    assert worker.wait(60) == 0
+
+
 def test_a_worker_that_is_told_to_stop_ends_what_it_does(
     serve: Serve, work: Work, web: Web
 ) -> None:
