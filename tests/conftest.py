@@ -1,7 +1,9 @@
-"""Fixtures for tests that talk to a real server."""
+"""Fixtures for tests that talk to a real server, and the order of the files."""
 
+import gc
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkdtemp
@@ -21,6 +23,54 @@ if TYPE_CHECKING:
 Serve = Callable[..., Server]
 
 
+#: What takes longest begins first, so that no process is left alone with it at the
+#: end; a file below one of these folders counts with it.
+HEAVY = (
+    "scenarios/test_golden.py",
+    "api/test_personas.py",
+    "stores/test_conformance.py",
+    "db/test_list_plans.py",
+    "client/test_upload.py",
+    "scenarios/",
+    "test_s3_store.py",
+    "test_enforcement.py",
+    "fetch/",
+    "test_upload_faults.py",
+    "test_crash.py",
+    "test_docs.py",
+    "bench/",
+    "api/",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle what all processes of the run share.
+
+    They keep compiled modules, whatever the surroundings say: hundreds of commands are
+    started, and most of what each does is to be imported.  Files begin in the order in
+    which they are collected; xdist would begin with those of the most tests, which are
+    quick ones.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without a look at garbage, and never look at what was collected.
+
+    It stays until the end, and is most of what a collection would go through.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 def pytest_sessionfinish() -> None:
     """End what this process has started for all of its tests."""
     databases.stop_all()
@@ -35,10 +85,17 @@ def pytest_ignore_collect(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip single tests that have not."""
+    """Have the files of `HEAVY` begin first, and skip single tests likewise."""
+    items.sort(key=lambda item: _rank(item.path))
     for item in items:
         if reason := why_not(item.nodeid, databases.NAME):
             item.add_marker(pytest.mark.skip(reason=f"about SQLite: {reason}"))
+
+
+def _rank(path: Path) -> int:
+    name = path.relative_to(Path(__file__).parent).as_posix()
+    ranks = (rank for rank, start in enumerate(HEAVY) if name.startswith(start))
+    return next(ranks, len(HEAVY))
 
 
 @pytest.hookimpl(wrapper=True)

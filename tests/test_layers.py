@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "imagereg"
+from tests.conftest import HEAVY
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "imagereg"
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
 CONTRACTS = PROJECT["tool"]["importlinter"]["contracts"]
 
@@ -137,6 +140,10 @@ def test_a_module_has_400_lines_at_most() -> None:
     }
 
     assert {file: lines for file, lines in lengths.items() if lines > 400} == {}
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert [name for name in HEAVY if not (TESTS / name).exists()] == []
 
 
 def test_every_borrowed_library_has_its_room_or_is_free_for_all() -> None:

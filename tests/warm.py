@@ -4,7 +4,7 @@ Three quarters of the processor time of a start are imports, and a run of the te
 starts hundreds of servers.  The warm process forks for each of them, before anything
 of the service has run; what it becomes is what `imagereg` would have been: its own
 session, directory, variables, arguments and log.  ``IMAGEREG_TEST_START=cold`` has
-every server begin at nothing instead, as operators do.
+every server begin at nothing instead, as operators' do; so do benchmarks.
 
 One connection stands for one server.  The warm process answers with the number of
 the server's process, and with its exit status when it has ended.  Whoever hangs up
@@ -33,8 +33,10 @@ from tests.warm_client import ask
 
 ROOT = Path(__file__).parent.parent
 
-#: Whether servers come out of the warm process.
-WANTED = os.environ.get("IMAGEREG_TEST_START", "warm") != "cold"
+#: Whether servers come out of the warm process: where pytest runs.
+WANTED = (
+    "PYTEST_VERSION" in os.environ and os.environ.get("IMAGEREG_TEST_START") != "cold"
+)
 
 
 class Warmed:
