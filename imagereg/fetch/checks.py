@@ -32,6 +32,10 @@ _log = logging.getLogger(__name__)
 #: Formats that no machine's disk has, so that nobody converts them.
 _NO_DISKS = frozenset({"aki", "ari", "ami"})
 
+#: Containers whose content is the disk itself; the one of OVF never is a package,
+#: which has several files.
+_OF_DISKS = frozenset({"bare", "ovf"})
+
 
 def inspect(path: Path, facts: Facts) -> None:
     """Look at the bytes, without any other program.
@@ -39,12 +43,11 @@ def inspect(path: Path, facts: Facts) -> None:
     Raises:
         FetchUnsafe: they are not what ``disk_format`` says, or not safe.
     """
-    if facts.container_format != "bare":
-        return
     claim, head_only = facts.disk_format, False
-    if claim == "raw":
+    if claim == "raw" or not _is_disk(facts):
         # A raw disk may be anything that no program takes for a format, or have a
-        # partition table: that is what is asked of a kernel, too.
+        # partition table: that is what is asked of a kernel, too.  What is wrapped
+        # must not be a disk after all, which somebody would open unseen.
         claim, head_only = "aki", True
     inspector = Inspector("bare", claim, RULES)
     with _failures(), path.open("rb") as file:
@@ -61,10 +64,10 @@ def examine(path: Path, facts: Facts) -> None:
     Raises:
         FetchUnsafe: it sees another format, or a disk that needs other files.
     """
-    if not _is_disk(facts) or facts.disk_format is None or qemu.missing_programs():
+    if not _is_disk(facts) or qemu.missing_programs():
         return
     with _failures():
-        qemu.examine(path, facts.disk_format, RULES.vmdk_allowed_types)
+        qemu.examine(path, str(facts.disk_format), RULES.vmdk_allowed_types)
 
 
 def is_signed(
@@ -106,10 +109,16 @@ def is_signed(
 
 
 def needs_conversion(facts: Facts, wanted: str) -> bool:
-    """Return whether the bytes are not in format ``wanted``, a disk format or keep."""
-    if wanted == "keep" or facts.disk_format is None or not _is_disk(facts):
+    """Return whether the bytes are not in format ``wanted``, a disk format or keep.
+
+    Raises:
+        FetchUnsafe: there is no disk that could have that format.
+    """
+    if wanted == "keep" or facts.disk_format in _NO_DISKS:
         return False
-    return qemu.driver_of(facts.disk_format) != qemu.driver_of(wanted)
+    if not _is_disk(facts):
+        raise FetchUnsafe(f"image {facts.id} is no disk, and cannot become {wanted}")
+    return qemu.driver_of(str(facts.disk_format)) != qemu.driver_of(wanted)
 
 
 def convert(
@@ -140,7 +149,8 @@ def missing_programs() -> tuple[str, ...]:
 
 
 def _is_disk(facts: Facts) -> bool:
-    return facts.container_format == "bare" and facts.disk_format not in _NO_DISKS
+    is_known = facts.disk_format is not None and facts.disk_format not in _NO_DISKS
+    return is_known and facts.container_format in _OF_DISKS
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from keystoneauth1.session import Session
 
 from imagereg.client.session import Trust
 from imagereg.errors import FetchRefused, Invalid
-from imagereg.fetch.service import PASSING, Passing
+from imagereg.fetch.service import Passing, is_passing
 
 #: Options of each way to log in, as the library calls them.
 _USER = ("username", "user_id", "user_domain_name", "user_domain_id")
@@ -142,7 +142,7 @@ def _failure(error: exceptions.ClientException) -> Passing | FetchRefused:
     """Return what a failed login means; the library's texts stay where they are."""
     status = getattr(error, "http_status", None)
     kind = type(error).__name__
-    if isinstance(error, exceptions.HttpError) and status not in PASSING:
+    if isinstance(error, exceptions.HttpError) and not is_passing(status):
         return FetchRefused(f"Keystone refuses the login: {kind} ({status})")
     if isinstance(error, (exceptions.HttpError, *_AWAY)):
         return Passing(f"Keystone does not answer: {kind} {status or ''}".rstrip())

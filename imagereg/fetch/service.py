@@ -34,8 +34,8 @@ from imagereg.fetch.reporting import Reporter
 #: Pauses between attempts, and the longest that a service may ask for, in seconds.
 FIRST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_WISH_S = 0.25, 15.0, 120.0
 
-#: Answers after which the same request may succeed.
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
+#: Answers after which the same request may succeed: those, and all from 500 on.
+_PASSING = frozenset({408, 429})
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 3
@@ -262,7 +262,7 @@ class Service:
             return response
         after_s = _retry_after(response)
         why = _explain(response)
-        if status in PASSING:
+        if is_passing(status):
             self._rotate(number)
             raise Passing(f"the image service answers {status}: {why}", after_s)
         if status in (204, 409, 410):
@@ -272,6 +272,11 @@ class Service:
         if status in (401, 403):
             raise FetchRefused(f"{why} ({status})")
         raise FetchFailed(f"the image service answers {status}: {why}")
+
+
+def is_passing(status: int | None) -> bool:
+    """Return whether the same request may succeed after such an answer."""
+    return status is not None and (status in _PASSING or status >= 500)
 
 
 def _root(url: str) -> str:

@@ -269,6 +269,27 @@ def test_the_least_recently_used_goes_when_there_is_too_much(
     assert [path.exists() for path in paths] == [True, False, False, True]
 
 
+def test_what_must_stay_free_is_made_free(
+    node: Node, shared: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [upload(shared, DATA[:MIB]) for _ in range(3)]
+    paths = [node.fetcher().fetch(image_id).path for image_id in ids]
+    for number, path in enumerate(paths):
+        age(path, 100 - number)
+    # A disk that others fill, of which 2.5 MiB are left.
+    monkeypatch.setattr(
+        "imagereg.fetch.upkeep.shutil.disk_usage",
+        lambda _: SimpleNamespace(free=5 * MIB // 2),
+    )
+    keeper = upkeep(node.with_cache(min_free=4 * MIB))
+
+    foretold = [each.path for each in keeper.collect(dry_run=True)]
+
+    assert foretold == paths[:2]
+    assert [each.path for each in keeper.collect()] == foretold
+    assert [path.exists() for path in paths] == [False, False, True]
+
+
 def test_nothing_goes_where_nothing_shall(node: Node, image_id: str) -> None:
     path = node.fetcher().fetch(image_id).path
     age(path, 9 * DAY)

@@ -144,6 +144,7 @@ def test_a_busy_service_is_asked_again_when_it_wants(
         pytest.param([SHOWN, (403, {}, b"{}")], FetchRefused, id="refused"),
         pytest.param([SHOWN, (401, {}, b"{}")], FetchRefused, id="unknown caller"),
         pytest.param([SHOWN, (503, {}, b"")], FetchUnreachable, id="always busy"),
+        pytest.param([SHOWN, (521, {}, b"")], FetchUnreachable, id="always broken"),
         pytest.param([SHOWN, (200, {}, DATA[:-1])], FetchUnreachable, id="too short"),
         pytest.param([SHOWN, (200, {}, DATA + b"?")], FetchFailed, id="too long"),
         pytest.param([SHOWN, (418, {}, b"tea")], FetchFailed, id="odd"),

@@ -13,6 +13,7 @@ from imagereg.fetch.upkeep import Upkeep
 from tests.fetch.conftest import DATA, MIB, Node, blob, upload
 from tests.mounts import mounted
 from tests.server import Server
+from tests.stores import disks
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,20 @@ def test_a_file_system_that_is_too_small(
         with pytest.raises(FetchNoSpace):
             poor.fetcher().fetch(image_id, poor.dest)
         assert list(small.iterdir()) == []
+
+
+def test_the_room_of_a_conversion_is_asked_for_before(
+    node: Node, shared: Server
+) -> None:
+    huge = disks.qcow2(1 << 50)
+    image_id = upload(shared, huge, disk_format="qcow2")
+    told: list[Progress] = []
+
+    with pytest.raises(FetchNoSpace):
+        node.fetcher(format="raw").fetch(image_id, node.dest, progress=told.append)
+
+    assert told == []
+    assert list(node.where.iterdir()) == []
 
 
 def test_what_others_take_meanwhile_is_no_room(node: Node, image_id: str) -> None:
