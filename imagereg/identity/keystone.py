@@ -17,6 +17,8 @@ from pathlib import Path
 from keystoneauth1 import exceptions
 from keystoneauth1.adapter import Adapter
 from keystoneauth1.identity import Password, V3Password
+from keystoneauth1.identity.base import BaseIdentityPlugin
+from keystoneauth1.identity.v3 import ApplicationCredential
 from keystoneauth1.session import Session
 
 from imagereg.errors import (
@@ -37,7 +39,15 @@ FIRST_PAUSE_S = 0.1
 #: The domain of accounts whose domain is not named: the one that is always there.
 DOMAIN = "default"
 
-_NEEDED = ("auth_url", "username", "password", "project_name")
+_CREDENTIAL = "v3applicationcredential"
+
+#: What each way to log in needs.
+_PASSWORD = ("auth_url", "username", "password", "project_name")
+_NEEDED = {
+    "password": _PASSWORD,
+    "v3password": _PASSWORD,
+    _CREDENTIAL: ("auth_url", "application_credential_secret"),
+}
 _FILES = ("cafile", "certfile", "keyfile")
 
 #: Says that access rules of application credentials are enforced here.  Tokens with
@@ -131,9 +141,14 @@ class Keystone:
 
 def _faults(wanted: KeystoneAuth) -> Iterator[str]:
     where = "[keystone_authtoken]"
-    for name in _NEEDED:
+    for name in _NEEDED[wanted.auth_type]:
         if not getattr(wanted, name):
             yield f"{where} {name}: flavor keystone needs it"
+    if wanted.auth_type == _CREDENTIAL and not wanted.application_credential_id:
+        if not wanted.application_credential_name:
+            yield f"{where} application_credential_id: flavor keystone needs it"
+        elif not wanted.username:
+            yield f"{where} username: a credential's name is its user's"
     for name in _FILES:
         file: Path | None = getattr(wanted, name)
         if file and not file.is_file():
@@ -142,7 +157,9 @@ def _faults(wanted: KeystoneAuth) -> Iterator[str]:
         yield f"{where} keyfile: certfile is missing"
 
 
-def _login(wanted: KeystoneAuth) -> Password | V3Password:
+def _login(wanted: KeystoneAuth) -> BaseIdentityPlugin:
+    if wanted.auth_type == _CREDENTIAL:
+        return _by_credential(wanted)
     plugin = V3Password if wanted.auth_type == "v3password" else Password
     by_name = wanted.user_domain_name, wanted.project_domain_name
     return plugin(
@@ -154,6 +171,27 @@ def _login(wanted: KeystoneAuth) -> Password | V3Password:
         user_domain_id=wanted.user_domain_id or (None if by_name[0] else DOMAIN),
         project_domain_name=by_name[1],
         project_domain_id=wanted.project_domain_id or (None if by_name[1] else DOMAIN),
+    )
+
+
+def _by_credential(wanted: KeystoneAuth) -> BaseIdentityPlugin:
+    """Return a login by what a user made for this service; it has a project."""
+    url = (wanted.auth_url or "").rstrip("/")
+    secret = wanted.application_credential_secret or ""
+    # This plugin asks nobody for versions.
+    url = url if url.endswith("/v3") else f"{url}/v3"
+    if wanted.application_credential_id:
+        return ApplicationCredential(
+            url, secret, application_credential_id=wanted.application_credential_id
+        )
+    domain = wanted.user_domain_name
+    return ApplicationCredential(
+        url,
+        secret,
+        application_credential_name=wanted.application_credential_name,
+        username=wanted.username,
+        user_domain_name=domain,
+        user_domain_id=wanted.user_domain_id or (None if domain else DOMAIN),
     )
 
 

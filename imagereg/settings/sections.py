@@ -139,7 +139,9 @@ class KeystoneAuth(Table):
         example="https://identity.example.org",
     )
     auth_type: str = option(
-        choice("password", "v3password"), "password", "How this service logs in there."
+        choice("password", "v3password", "v3applicationcredential"),
+        "password",
+        "How this service logs in there.",
     )
     username: str | None = option(
         NAME, None, "This service's user.", example="imagereg"
@@ -169,6 +171,21 @@ class KeystoneAuth(Table):
         "The domain of that project, by id.",
         shown="default, unless it is named",
         example="default",
+    )
+    application_credential_id: str | None = option(
+        NAME,
+        None,
+        "The application credential of a login by v3applicationcredential.",
+        example="1dc1e4cd85184ac3a8cbe3cd1de2a9d6",
+    )
+    application_credential_name: str | None = option(
+        NAME,
+        None,
+        "The same by its name, with the user and the domain of the user.",
+        example="imagereg",
+    )
+    application_credential_secret: str | None = option(
+        TEXT, None, "The secret of that credential.", secret=True, example="secret"
     )
     www_authenticate_uri: str | None = option(
         HTTP_URL,

@@ -475,9 +475,46 @@ def test_no_token_and_no_password_is_written_anywhere(
     assert not any(name in kept for name in identity.own)
 
 
+CREDENTIAL = {
+    "auth_type": "v3applicationcredential",
+    "username": None,
+    "password": None,
+    "project_name": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("login", "known"),
+    [
+        ({"application_credential_id": "c-1"}, "c-1"),
+        ({"application_credential_name": "mine", "username": "bob"}, "bob/mine"),
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/", "/v3"])
+def test_an_application_credential_logs_in(
+    other: Callable[..., LocalRegistry],
+    identity: SmallKeystone,
+    login: dict[str, object],
+    known: str,
+    path: str,
+) -> None:
+    identity.credentials[known] = "canary-secret"
+    url = f"{identity.base}{path}"
+    said = {**CREDENTIAL, **login, "auth_url": url}
+
+    good = other(**said, application_credential_secret="canary-secret")
+    bad = other(**said, application_credential_secret="another")
+
+    assert listed(good, identity.issue()).status == 200
+    assert listed(bad, identity.issue()).status == 503
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (CREDENTIAL, "application_credential_secret"),
+        (CREDENTIAL, "application_credential_id"),
+        ({**CREDENTIAL, "application_credential_name": "n"}, "username"),
         ({"auth_url": None}, "auth_url"),
         ({"username": None}, "username"),
         ({"password": None}, "password"),

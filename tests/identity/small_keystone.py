@@ -111,7 +111,9 @@ class SmallKeystone:
         """Return whether a login is right: all users have one password."""
         if "application_credential" in asked:
             said = asked["application_credential"]
-            return bool(self.credentials.get(said["id"]) == said["secret"])
+            # By name it is looked for among those of its user.
+            name = said.get("id") or f"{said['user']['name']}/{said['name']}"
+            return bool(self.credentials.get(name) == said["secret"])
         if "token" in asked:
             return asked["token"]["id"] in self.tokens
         return bool(asked["password"]["user"]["password"] == PASSWORD)
