@@ -128,12 +128,14 @@ class Grant:
     def view(self, image: Image) -> ImageView:
         """Return what the caller may see of an image that it may see."""
         readable = self._read_verdicts(image)
-        shown = {n: v for n, v in image.properties.items() if readable[n]}
-        seen = image if len(shown) == len(image.properties) else None
+        seen = image
+        if not all(map(readable.__getitem__, image.properties)):
+            shown = {n: v for n, v in image.properties.items() if readable[n]}
+            seen = replace(image, properties=shown)
         concealed = image.status == Status.DEACTIVATED and not self.caller.is_admin
         places = () if concealed else image.locations
         return ImageView(
-            image=seen or replace(image, properties=shown),
+            image=seen,
             locations=self.gate.visible_locations(self.caller, image, places),
             stores=tuple(place.store for place in places if place.store),
         )

@@ -7,14 +7,17 @@ Source: contract property-protection 2, 3 and 7, rulings R-9, R-10, R-11.
 """
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import not_
 from pathlib import Path
 from typing import Self
 
 from imagereg.errors import ConfigurationError, UnknownRule
 from imagereg.model import Operation
+from imagereg.protection.patterns import NAME_CHARS
 from imagereg.protection.rules import (
     CheckPolicy,
     Protections,
@@ -28,6 +31,10 @@ _LOG = logging.getLogger(__name__)
 # Names come from users: the shared cache is emptied when it holds this many.  The
 # names of a whole catalogue are few; this is a hundred images of all-different ones.
 _CACHED_NAMES = 4096
+
+# Verdicts that depend on roles alone are kept for so many sets of roles, and for so
+# many names of each: a few MiB at the worst.
+_KEPT_ROLES, _KEPT_NAMES = 32, 256
 
 AskPolicy = Callable[[str], bool]
 _Signature = tuple[int, int, int, int]
@@ -65,7 +72,31 @@ class _Table:
     def __init__(self, protections: Protections) -> None:
         self.protections = protections
         self.reads_target = {each: protections.reads_target(each) for each in Operation}
+        self.reads_any_target = any(self.reads_target.values())
+        self.asks_policy = {each: protections.asks_policy(each) for each in Operation}
         self._found: dict[str, Section | None] = {}
+        self._kept: dict[tuple[Operation, frozenset[str]], Verdicts] = {}
+
+    def verdicts(
+        self, operation: Operation, roles: frozenset[str], ask: AskPolicy
+    ) -> "Verdicts":
+        """Return the answers for these roles, which others may have asked for before.
+
+        They are shared where roles alone decide.  A file that changed is another
+        table, so none outlives the rules it follows from.
+        """
+        if self.asks_policy[operation]:
+            return Verdicts(self, operation, roles, ask)
+        try:
+            return self._kept[operation, roles]
+        except KeyError:
+            pass
+        # Nothing is asked here; if it were, nobody would be allowed.
+        made = Verdicts(self, operation, roles, not_, _KEPT_NAMES)
+        if len(self._kept) >= _KEPT_ROLES:
+            self._kept.clear()
+        self._kept[operation, roles] = made
+        return made
 
     def find(self, name: str) -> Section | None:
         """Return the section that decides about ``name``."""
@@ -74,6 +105,8 @@ class _Table:
         except KeyError:
             pass
         section = self.protections.find(name)
+        if len(name) > NAME_CHARS:
+            return section
         if len(self._found) >= _CACHED_NAMES:
             self._found.clear()
         self._found[name] = section
@@ -83,9 +116,9 @@ class _Table:
 class Verdicts(dict[str, bool]):
     """Property name -> may this caller do this?  Filled on first use.
 
-    Ask by index: `dict.get` and ``in`` see only what was asked before.  Lives for one
-    request, or for one image where `reads_target` holds: names come from users, so
-    nothing keyed by them may outlive it.
+    Ask by index: `dict.get` and ``in`` see only what was asked before.  Names come from
+    users: what lives for one request, or for one image where `reads_target` holds,
+    keeps all it was asked; what is shared begins anew after ``most`` of them.
     """
 
     def __init__(
@@ -94,8 +127,10 @@ class Verdicts(dict[str, bool]):
         operation: Operation,
         roles: frozenset[str],
         ask: AskPolicy,
+        most: int = sys.maxsize,
     ) -> None:
         super().__init__()
+        self._most = most
         self.reads_target = table is not None and table.reads_target[operation]
         self._table = table
         self._operation = operation
@@ -105,6 +140,10 @@ class Verdicts(dict[str, bool]):
 
     def __missing__(self, name: str) -> bool:
         allowed = self._decide(name)
+        if len(name) > NAME_CHARS:
+            return allowed
+        if len(self) >= self._most:
+            self.clear()
         self[name] = allowed
         return allowed
 
@@ -230,7 +269,7 @@ class PropertyGuard:
     @property
     def reads_target(self) -> bool:
         """Whether some rule reads target fields, so each image needs own verdicts."""
-        return self._table is not None and any(self._table.reads_target.values())
+        return self._table is not None and self._table.reads_any_target
 
     def fields_read(self, operation: Operation) -> frozenset[str]:
         """Return the target fields that decide about ``operation``.
@@ -250,7 +289,9 @@ class PropertyGuard:
         at most once for each, and must stay valid as long as the verdicts live.  An
         `UnknownRule` that it raises is a refusal.
         """
-        return Verdicts(self._table, operation, roles, ask)
+        if self._table is None:
+            return Verdicts(None, operation, roles, ask)
+        return self._table.verdicts(operation, roles, ask)
 
     def verdict_section(
         self, operation: Operation, name: str, roles: frozenset[str], ask: AskPolicy

@@ -132,6 +132,11 @@ class Protections:
         rules = (section.rules[operation] for section in self.sections)
         return any(rule.facts.reads_target for rule in rules)
 
+    def asks_policy(self, operation: Operation) -> bool:
+        """Say whether some rule for ``operation`` is a policy, not roles."""
+        rules = (section.rules[operation] for section in self.sections)
+        return any(rule.verdict is None and rule.policy for rule in rules)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """The remarks as lines of text."""

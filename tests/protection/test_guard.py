@@ -381,3 +381,44 @@ def test_without_a_file_the_reason_says_so() -> None:
 
     why = "no property-protection file is in use"
     assert reason == Reason(True, why, section="", line=0, file="", rule="")
+
+
+def test_verdicts_by_roles_are_shared_between_requests() -> None:
+    guard = PropertyGuard(roles(("^a", "@ member @ @")))
+    member, admin = frozenset({"member"}), frozenset({"admin"})
+
+    first = guard.verdicts(READ, member, never)
+
+    assert first["a"]
+    assert guard.verdicts(READ, frozenset({"member"}), never) is first
+    assert not guard.verdicts(READ, admin, never)["a"]
+    assert guard.verdicts(UPDATE, member, never) is not first
+
+
+def test_verdicts_by_policies_are_made_for_each_request() -> None:
+    guard = PropertyGuard(policies(("^a", "@ is_mine @ @")))
+
+    mine = guard.verdicts(READ, frozenset(), lambda _: True)["a"]
+    theirs = guard.verdicts(READ, frozenset(), lambda _: False)["a"]
+
+    assert mine
+    assert not theirs
+
+
+def test_shared_verdicts_do_not_pile_up() -> None:
+    guard = PropertyGuard(roles((".*", "@ @ @ @")))
+    most, long = 0, "n" * 300
+
+    for number in range(2000):
+        verdicts = guard.verdicts(READ, frozenset(), never)
+        assert verdicts[f"name_{number}"]
+        most = max(most, len(verdicts))
+    for number in range(100):
+        guard.verdicts(READ, frozenset({f"role_{number}"}), never)
+
+    assert most == guard_module._KEPT_NAMES
+    assert guard._table
+    assert len(guard._table._kept) <= guard_module._KEPT_ROLES
+    assert not verdicts[long]
+    assert long not in verdicts
+    assert long not in guard._table._found
