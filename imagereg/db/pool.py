@@ -2,7 +2,8 @@
 
 A thread has a connection for one statement or one transaction, and gives it back.
 The most recently used one goes out first, so that those which are not needed grow
-old and are replaced.
+old and are replaced.  What came under load stays for a moment after it: to open a
+connection costs more than most statements, and the next one would begin with it.
 """
 
 import os
@@ -14,6 +15,9 @@ from typing import Any, Protocol
 
 from peewee import OperationalError
 
+#: How long a connection that came under load waits to be needed again, in seconds.
+SPARE_S = 10
+
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
@@ -21,7 +25,7 @@ class PoolLimits:
 
     Attributes:
         size: connections that stay open; 0 keeps all and knows no limit.
-        overflow: further ones under load.
+        overflow: further ones under load, and for `SPARE_S` after it.
         timeout_s: how long to wait for a free one.
         recycle_s: older ones are replaced; negative is never.
     """
@@ -62,7 +66,8 @@ class Pool:
         self._limits = limits
         self._clock = clock
         self._free = threading.Condition()
-        self._idle: list[tuple[Any, float]] = []
+        # Connection, when it was opened, and when it came back; the last one last.
+        self._idle: list[tuple[Any, float, float]] = []
         self._since: dict[int, float] = {}
         self._pid = os.getpid()
         # Connections of the process that this one was forked from.  To let go of
@@ -93,22 +98,29 @@ class Pool:
     def release(self, connection: Any) -> None:  # noqa: ANN401 - as above
         """Take a connection back; one that is not clean is closed."""
         since = self._since.pop(id(connection), None)
-        limit = self._limits.size
+        unwanted = [connection]
         if since is not None and self._connector.is_clean(connection):
             with self._free:
-                if not limit or len(self._idle) < limit:
-                    self._idle.append((connection, since))
-                    connection = None
-        if connection is not None:
-            self._connector.close_connection(connection)
+                self._idle.append((connection, since, self._clock()))
+                unwanted = self._spare()
+        for each in unwanted:
+            self._connector.close_connection(each)
         if since is not None:
             self._leave()
+
+    def _spare(self) -> list[Any]:
+        """Take out those beyond the size that nobody needed for a while."""
+        size, latest = self._limits.size, self._clock() - SPARE_S
+        beyond = len(self._idle) - size if size else 0
+        count = sum(used <= latest for _, _, used in self._idle[: max(0, beyond)])
+        spare, self._idle[:count] = self._idle[:count], []
+        return [connection for connection, *_ in spare]
 
     def clear(self) -> None:
         """Close the connections that nobody uses."""
         with self._free:
             idle, self._idle = self._idle, []
-        for connection, _ in idle:
+        for connection, *_ in idle:
             self._connector.close_connection(connection)
 
     def _wait(self) -> None:
@@ -132,7 +144,7 @@ class Pool:
             with self._free:
                 if not self._idle:
                     break
-                connection, since = self._idle.pop()
+                connection, since, _ = self._idle.pop()
             too_old = 0 <= self._limits.recycle_s < self._clock() - since
             if not too_old and self._connector.is_clean(connection):
                 return connection, since
@@ -141,6 +153,6 @@ class Pool:
 
     def _forget_parent(self) -> None:
         if self._pid != os.getpid():
-            self._inherited += [connection for connection, _ in self._idle]
+            self._inherited += [connection for connection, *_ in self._idle]
             self._idle, self._since = [], {}
             self._pid, self.in_use = os.getpid(), 0

@@ -7,7 +7,7 @@ import pytest
 from peewee import OperationalError
 
 from imagereg.db.dialects import choose
-from imagereg.db.pool import Pool, PoolLimits
+from imagereg.db.pool import SPARE_S, Pool, PoolLimits
 
 
 class Line:
@@ -60,14 +60,45 @@ def test_a_connection_is_used_again(lines: Lines) -> None:
     assert len(lines.made) == 1
 
 
-def test_what_came_under_load_is_closed_after_it(lines: Lines) -> None:
+def test_what_came_under_load_is_closed_a_while_after_it(lines: Lines) -> None:
     pool = lines.pool(size=2, overflow=3)
     taken = [pool.acquire() for _ in range(5)]
 
     for line in taken:
+        lines.now += 1
+        pool.release(line)
+    kept = lines.open, pool.idle
+    lines.now += SPARE_S
+    pool.release(pool.acquire())
+
+    assert kept == (5, 5)
+    assert (lines.open, pool.idle) == (2, 2)
+
+
+def test_a_load_that_goes_on_opens_no_connection_anew(lines: Lines) -> None:
+    pool = lines.pool(size=2, overflow=3)
+
+    for _ in range(100):
+        lines.now += 1
+        for line in [pool.acquire() for _ in range(5)]:
+            pool.release(line)
+
+    assert len(lines.made) == 5
+
+
+def test_those_needed_lately_stay(lines: Lines) -> None:
+    pool = lines.pool(size=1, overflow=4)
+    taken = [pool.acquire() for _ in range(5)]
+    for line in taken:
+        pool.release(line)
+    lines.now += SPARE_S / 2
+    for line in [pool.acquire() for _ in range(3)]:
         pool.release(line)
 
-    assert (lines.open, pool.idle) == (2, 2)
+    lines.now += SPARE_S / 2
+    pool.release(pool.acquire())
+
+    assert (lines.open, pool.idle) == (3, 3)
 
 
 def test_beyond_the_limit_one_waits_for_so_long(lines: Lines) -> None:
