@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import write
-from types import TracebackType
-from typing import Self
 
 from imagereg.cache import locks
 from imagereg.cache.directory import CacheDirectory, Claim
 from imagereg.errors import ImageRegError, StoreUnavailable
 from imagereg.model import Image
+from imagereg.stores.closing import Closing
 from imagereg.stores.driver import BlobReader
 
 log = logging.getLogger(__name__)
@@ -125,7 +124,7 @@ class Filling:
             os.close(self._writer)
 
 
-class Follower:
+class Follower(Closing):
     """Reads a copy while it is made.
 
     What the copy turns out to lack, because its maker failed or died, is read from
@@ -137,17 +136,6 @@ class Follower:
         self._size = size
         self._source = source
         self._rest: BlobReader | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()

@@ -13,11 +13,10 @@ from imagereg.protection.guard import PropertyGuard, Reason
 from imagereg.protection.lint import Level, lint
 from imagereg.protection.rules import (
     FORMATS,
-    CheckPolicy,
-    PolicyFacts,
     Protections,
     load_protections,
 )
+from imagereg.rehearsal.files import know_policies
 
 
 @click.group()
@@ -41,7 +40,7 @@ class _Files:
     @cached_property
     def protections(self) -> Protections:
         """The protections; raises `ConfigurationError` with every fault."""
-        return load_protections(self.path, self.rule_format, _know(self.rules))
+        return load_protections(self.path, self.rule_format, know_policies(self.rules))
 
 
 def _take_files(command: Callable[..., None]) -> Callable[..., None]:
@@ -143,19 +142,6 @@ def lint_command(files: _Files, strict: bool) -> None:
         click.echo(f"{files.path}: no findings")
     if any(strict or each.level is Level.ERROR for each in findings):
         raise SystemExit(1)
-
-
-def _know(rules: RuleSet) -> CheckPolicy:
-    """Return what answers for the policies that a protection file names."""
-
-    def check_policy(text: str) -> PolicyFacts:
-        if ":" in text:
-            rule = rules.compile(text)
-            return PolicyFacts(rule.fields, True, rule.reads_whole_target)
-        whole = rules.reads_whole_target(text)
-        return PolicyFacts(rules.fields_read(text), text in rules, whole)
-
-    return check_policy
 
 
 def _tell(reason: Reason, operation: str) -> str:

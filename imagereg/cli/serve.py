@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imagereg.cli.options import takes_config_files
 from imagereg.errors import ConfigurationError
 from imagereg.settings import Settings, load_settings
 
@@ -15,14 +16,7 @@ DEFAULT_HOST = "127.0.0.1"
 
 
 @click.command()
-@click.option(
-    "--config",
-    "--config-file",
-    "config_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Configuration file, in the form of glance-api.conf; repeatable.",
-)
+@takes_config_files("Configuration file, in the form of glance-api.conf; repeatable.")
 @click.option("--host", help="Address to listen on.  [default: bind_host, 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port.  [default: 9292]")
 @click.option(

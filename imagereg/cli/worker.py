@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imagereg.cli.options import takes_config_files
 from imagereg.errors import ImageRegError
 from imagereg.settings import load_settings
 
@@ -20,14 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option(
-    "--config",
-    "--config-file",
-    "config_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Configuration file, the one of `imagereg serve`; repeatable.",
-)
+@takes_config_files("Configuration file, the one of `imagereg serve`; repeatable.")
 @click.option(
     "--grace",
     "grace_s",

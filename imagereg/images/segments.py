@@ -1,13 +1,12 @@
 """Several blobs, read as one."""
 
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
+from imagereg.stores.closing import Closing
 from imagereg.stores.driver import BlobReader
 
 
-class SegmentReader:
+class SegmentReader(Closing):
     """The bytes of several readers, one after the other.
 
     Each is opened when its turn comes, so that many parts hold one file open.
@@ -21,17 +20,6 @@ class SegmentReader:
         self._openers = openers
         self._size = size
         self._current: BlobReader | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def size(self) -> int:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from imagereg.errors import (
     BlobExists,
@@ -23,6 +21,7 @@ from imagereg.errors import (
     StoreUnavailable,
 )
 from imagereg.model import Location
+from imagereg.stores.closing import Closing
 from imagereg.stores.datadir import (
     NOT_NOW,
     NOTHING,
@@ -258,7 +257,7 @@ class FilesystemDriver:
         raise BlobNotFound(NOTHING)
 
 
-class FileReader:
+class FileReader(Closing):
     """A part of one open file.  Also a `HasPath`: the kernel can send it."""
 
     def __init__(
@@ -270,17 +269,6 @@ class FileReader:
         self._position = part.start
         self._stop = part.stop
         self._chunk_bytes = chunk_bytes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()

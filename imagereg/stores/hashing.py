@@ -10,8 +10,9 @@ import hashlib
 import os
 import threading
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
+
+from imagereg.stores.closing import Closing
 
 RING_CHUNKS = 4
 """Chunks, of 1 MiB at most, that may wait for one lane."""
@@ -53,7 +54,7 @@ class LaneSupply:
         self._free.release()
 
 
-class Digests:
+class Digests(Closing):
     """MD5 and one other digest over a stream.  Leaving the block ends its threads.
 
     Args:
@@ -69,17 +70,6 @@ class Digests:
         self._supply = supply
         self._lanes: tuple[_Lane, ...] = ()
         self._size = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def update(self, chunk: bytes) -> None:
         """Add ``chunk``; in lanes, its hashing may end after this returns."""

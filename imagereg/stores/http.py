@@ -9,11 +9,10 @@ Source: contract stores 4 and 9.
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from imagereg.errors import BlobNotFound, StoreReadOnly, StoreUnavailable
+from imagereg.stores.closing import Closing
 from imagereg.stores.driver import BlobReader, BlobWriter
 from imagereg.stores.fetcher import Answer, Fetcher
 from imagereg.stores.url_filter import DEFAULT_PORTS, URLRefused
@@ -128,24 +127,13 @@ def _wanted(length: int | None, available: int | None) -> int:
     return min(each for each in (length, available) if each is not None)
 
 
-class _HTTPReader:
+class _HTTPReader(Closing):
     """Yields exactly the bytes that were promised."""
 
     def __init__(self, answer: Answer, skipped: int, size: int) -> None:
         self._answer = answer
         self._skipped = skipped
         self._size = size
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def size(self) -> int:
@@ -169,21 +157,10 @@ class _HTTPReader:
         self._answer.close()
 
 
-class _Empty:
+class _Empty(Closing):
     """No bytes of a blob that is there."""
 
     size = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(())

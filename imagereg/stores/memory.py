@@ -7,6 +7,7 @@ from typing import Self
 
 from imagereg.errors import BlobExists, BlobNotFound
 from imagereg.model import Location
+from imagereg.stores.closing import Closing
 from imagereg.stores.driver import BlobReader, BlobWriter, ListedBlob
 
 CHUNK_BYTES = 1024 * 1024
@@ -113,20 +114,9 @@ class _MemoryWriter:
         return self._driver.put(self._key, data, replace=self._replace)
 
 
-class _MemoryReader:
+class _MemoryReader(Closing):
     def __init__(self, data: bytes) -> None:
         self._data = data
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def size(self) -> int:

@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from imagereg.errors import BlobNotFound, ImageRegError, StoreUnavailable
+from imagereg.stores.closing import Closing
 from imagereg.stores.driver import BlobReader, HasPath
 
 #: Opens so many bytes from an offset of the same data, where another copy lies.
@@ -26,7 +25,7 @@ def relay(reader: BlobReader, offset: int, others: Iterable[Reopen]) -> BlobRead
     return _Relay(reader, offset, others)
 
 
-class _Relay:
+class _Relay(Closing):
     """Bytes of one blob that lies in several places."""
 
     def __init__(
@@ -37,17 +36,6 @@ class _Relay:
         self._next = offset
         self._stop = offset + reader.size
         self._others = iter(others)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def size(self) -> int:

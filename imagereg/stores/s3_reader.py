@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from imagereg.errors import StoreUnavailable
+from imagereg.stores.closing import Closing
 from imagereg.stores.s3_client import S3Client, S3Cut
 
 CHUNK_BYTES = 1024 * 1024
@@ -16,7 +16,7 @@ RESUMES = 5
 _log = logging.getLogger(__name__)
 
 
-class S3Reader:
+class S3Reader(Closing):
     """A part of one object.
 
     Args:
@@ -40,17 +40,6 @@ class S3Reader:
         self._left = size
         self._size = size
         self._resumes = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def size(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imagereg.cli.options import takes_config_files
 from imagereg.errors import ConfigurationError
 from imagereg.policy.actions import BUILT_IN, REGISTERED
 from imagereg.policy.files import Entry, PolicyFiles, read_policy_files
@@ -108,13 +109,8 @@ class Source:
 
 
 _POLICY = click.option("--policy", type=FILE, help="The policy file, JSON or YAML.")
-_CONFIG = click.option(
-    "--config",
-    "--config-file",
-    "config_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="The configuration that names the files, where --policy is not given.",
+_CONFIG = takes_config_files(
+    "The configuration that names the files, where --policy is not given."
 )
 _PROTECTIONS = click.option(
     "--protections",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from imagereg.cli.options import takes_config_files
 from imagereg.cli.policy.sources import FILE
 from imagereg.errors import Invalid
 from imagereg.protection.rules import FORMATS
@@ -19,14 +20,7 @@ from imagereg.rehearsal.runs import Coverage, Result, Runner, run_file
     "places", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
 @click.option("--policy", type=FILE, help="Test this file, not those that cases name.")
-@click.option(
-    "--config",
-    "--config-file",
-    "config_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Test the policy and the protections of this configuration.",
-)
+@takes_config_files("Test the policy and the protections of this configuration.")
 @click.option("--protections", type=FILE, help="Likewise for the property protections.")
 @click.option("--format", "rule_format", type=click.Choice(FORMATS))
 @click.option("--min-coverage", type=click.FloatRange(0, 100), metavar="PERCENT")
