@@ -33,8 +33,15 @@ Where the time goes (py-spy, cProfile and strace, 1,000 images):
 - list 100: two fifths collect properties and tags, a third builds the values,
   a fifth finds the page, however many images there are.
 
+- memory: 37 MiB are code, which processes share until they write to it; a thread
+  that has listed adds some 0.7, and 3 when SQLite kept 128 statements for each.
+
 No cache of answers or rows is behind any of this: each request reads the database,
-and each acknowledged write is synced.
+and each acknowledged write is synced.  What is kept relies on this: verdicts about
+properties follow from one content of the protection file and a set of roles, and go
+with the file's next content; prepared statements follow the schema, as SQLite sees to;
+a connection beyond the pool's size is asked whether it is clean, as all are; and a
+thread stays with its connection only while there are more threads than connections.
 """
 
 import argparse

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench import bench_http, http_report
-from tests.bench.http_cases import LISTS, SINGLE
+from tests.bench.http_cases import LISTS, SINGLE, Service
 from tests.bench.http_load import load, turns
+from tests.bench.http_services import serving
 from tests.server import Server
 
 #: Loads with one connection, those with protections apart.
@@ -19,8 +20,11 @@ ONCE = len(LISTS) + sum(1 in case.connections for case in SINGLE)
 
 
 def test_the_benchmark_runs_and_compares(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bench_http, "ROUNDS", 1)
     one, plot = tmp_path / "one.json", tmp_path / "both.svg"
     small = ["--images", "60", "--seconds", "0.05", "--connections", "1"]
 
@@ -53,6 +57,28 @@ def test_any_service_is_measured_by_its_url(
     printed = capsys.readouterr().out
     assert printed.startswith("elsewhere: ")
     assert printed.count("c=1") == len(LISTS)
+
+
+@pytest.mark.parametrize("name", ["create", "PATCH", "mixed"])
+def test_sixteen_writers_meet_no_failure(twenty: Service, name: str) -> None:
+    case = next(each for each in SINGLE if each.name == name)
+
+    seen = load(
+        twenty.address,
+        case.make(twenty, twenty.ids()),
+        connections=16,
+        seconds=0.7,
+    )
+
+    assert seen.requests >= 16
+    assert set(seen.statuses) <= case.expected
+
+
+@pytest.fixture(scope="module")
+def twenty() -> Iterator[Service]:
+    """Yield a service of two processes with a few images."""
+    with serving(20) as (service, _):
+        yield service
 
 
 @contextmanager
