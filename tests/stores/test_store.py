@@ -3,6 +3,7 @@
 import hashlib
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ from imagereg.errors import (
     UnsafeContent,
 )
 from imagereg.model import Location
+from imagereg.stores.driver import BlobWriter
 from imagereg.stores.filesystem import FileOptions, FilesystemDriver
 from imagereg.stores.formats import FormatRules, Inspector
 from imagereg.stores.hashing import LaneSupply
 from imagereg.stores.memory import MemoryDriver
-from imagereg.stores.store import MAX_PIECE_BYTES, Store, StoreTraits, UploadPlan
+from imagereg.stores.store import PIECE_BYTES, Store, StoreTraits, UploadPlan
 from tests.stores import disks
 
 MiB = 1024 * 1024
@@ -316,9 +318,60 @@ def test_a_chunk_may_be_anything_like_bytes(store: Store) -> None:
 
 
 def test_huge_chunks_are_cut(store: Store) -> None:
-    data = bytes(range(256)) * (MAX_PIECE_BYTES // 128)
+    data = bytes(range(256)) * (PIECE_BYTES // 128)
 
     stored = store.add("key", [data + b"end"], plan())
 
     assert b"".join(store.open("key")) == data + b"end"
     assert stored.blob.checksum == hashlib.md5(data + b"end").hexdigest()
+
+
+class _Noting(MemoryDriver):
+    """A driver that notes how long the pieces are that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: list[int] = []
+
+    def writer(self, key: str, announced_bytes: int, *, replace: bool) -> BlobWriter:
+        """Return a writer that tells."""
+        writer = super().writer(key, announced_bytes, replace=replace)
+        write = writer.write
+
+        def noted(chunk: bytes) -> None:
+            self.lengths.append(len(chunk))
+            write(chunk)
+
+        writer.write = noted  # type: ignore[method-assign] # it is watched
+        return writer
+
+
+KiB = 1024
+
+
+@pytest.mark.parametrize(
+    ("chunks", "pieces"),
+    [
+        ([64 * KiB] * 40, [MiB, MiB, 512 * KiB]),
+        ([1000] * 3000, [1_048_000, 1_048_000, 904_000]),
+        # What is long enough is not copied to be longer.
+        ([8 * KiB, 1016 * KiB] * 2, [8 * KiB, 1016 * KiB] * 2),
+        ([300 * KiB] * 3, [300 * KiB] * 3),
+        ([KiB, 3 * MiB + 1, KiB], [KiB, MiB, MiB, MiB, 1, KiB]),
+        ([0, 5, 0], [5]),
+        ([], []),
+    ],
+    ids=["64 KiB", "tiny", "large", "middling", "huge", "empty among", "none"],
+)
+def test_small_chunks_are_joined_before_they_are_handed_on(
+    chunks: list[int], pieces: list[int]
+) -> None:
+    driver = _Noting()
+    store = Store("noting", driver, StoreTraits("memory"))
+    data = bytes(range(251)) * (sum(chunks) // 251 + 1)
+    cuts = [sum(chunks[:number]) for number in range(len(chunks) + 1)]
+
+    store.add("key", (data[a:b] for a, b in pairwise(cuts)), plan())
+
+    assert driver.lengths == pieces
+    assert b"".join(store.open("key")) == data[: sum(chunks)]
