@@ -10,7 +10,7 @@ import pytest
 
 from imagereg.api.dispatch import Route
 from imagereg.api.routes import ROUTES
-from imagereg.db.outbox import EventType
+from imagereg.db.outbox import EventRepository, EventType
 from imagereg.db.rows import COLUMNS
 from tests.api.personas import ASKS, BUILT_IN, requests_to
 from tests.registry import CACHE, SEVERAL_STORES, LocalRegistry, add, merged, replace
@@ -145,6 +145,24 @@ def test_an_event_is_a_cloud_event(registry: LocalRegistry) -> None:
     assert {name: data[name] for name in same} == {name: image[name] for name in same}
     # An attribute of CloudEvents is lower case and has no separators.
     assert all(re.fullmatch("[a-z0-9]{1,20}", name) for name in event)
+
+
+def test_a_long_event_is_told_whole(registry: LocalRegistry) -> None:
+    empty(registry)
+    # What some engines call text ends at 64 KiB.
+    tags = [f"{number:03}{chr(0x3042) * 210}" for number in range(120)]
+    asked = json.dumps({"tags": tags}, ensure_ascii=False).encode()
+    json_body = {"Content-Type": "application/json"}
+
+    answer = registry.admin.request("POST", "/v2/images", body=asked, headers=json_body)
+
+    assert answer.status == 201
+    (event,) = outbox(registry)
+    (pending, *_) = EventRepository(registry.registry.engine).pending("log", 10)
+
+    assert len(pending.document) > 65_536
+    assert sorted(event["data"]["tags"]) == tags
+    assert json.loads(pending.document) == event
 
 
 def test_a_member_is_told_whole(registry: LocalRegistry) -> None:
