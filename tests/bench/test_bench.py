@@ -41,7 +41,7 @@ def test_the_list_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
     bench_lists.main(["--images", "100", "200", "--rounds", "1"])
 
     printed = capsys.readouterr().out
-    assert len(printed.splitlines()) == 1 + len(list(bench_lists.cases(100)))
+    assert len(printed.splitlines()) == 2 + len(list(bench_lists.cases(100)))
 
 
 @pytest.mark.long
