@@ -138,12 +138,12 @@ def count_sql(query: ListQuery, lead: Condition) -> Statement:
     for branch in branches(query):
         where = _of_branch(query, branch)
         _conditions(query, branch, where, lead, alone=True)
-        # MariaDB reads each branch to its end before the limit of them all counts.
-        texts.append(
-            f"SELECT * FROM (SELECT i.id FROM {branch.table} AS i"  # noqa: S608 - as above
-            f" WHERE {where} LIMIT ?) AS branch"
-        )
-        parameters += [*where.parameters, RARE + 1]
+        text = f"SELECT i.id FROM {branch.table} AS i WHERE {where}"  # noqa: S608 - as above
+        parameters += where.parameters
+        if not query.words.stops_unions:
+            text = f"SELECT * FROM ({text} LIMIT ?) AS branch"  # noqa: S608 - as above
+            parameters.append(RARE + 1)
+        texts.append(text)
     union = " UNION ALL ".join(texts)
     sql = f"SELECT COUNT(*) FROM (SELECT * FROM ({union}) AS passing LIMIT ?) AS found"  # noqa: S608 - as above
     return sql, [*parameters, RARE + 1]

@@ -40,6 +40,14 @@ class Words:
     then: str = "CROSS JOIN"
     ranges_rows: bool = True
 
+    @property
+    def stops_unions(self) -> bool:
+        """Whether a limit around a union ends its branches too.
+
+        What plans no comparison of rows, which is MariaDB, reads them to their ends.
+        """
+        return self.ranges_rows
+
 
 #: Those of SQLite.
 STANDARD = Words(
