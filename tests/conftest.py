@@ -10,6 +10,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from hypothesis import settings
 
 from tests import databases
 from tests.engines import may_use_sqlite, sqlite_files, why_not
@@ -18,6 +19,10 @@ from tests.server import Config, Server
 if TYPE_CHECKING:
     from tests.keystone.service import Keystone
     from tests.stores.bucket import Service
+
+# How long one example takes on a busy machine says nothing of what it shows.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 # Starts a server with its own configuration; takes what `Server` takes.
 Serve = Callable[..., Server]
