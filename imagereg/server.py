@@ -250,7 +250,8 @@ def _keep_buffers() -> None:
     By itself it gives a buffer of 1 MiB back to the system and asks for it again, and
     the kernel clears each page anew: up to 65,000 page faults for a GiB, which is 6
     to 10 % of an upload's CPU (`bench_targets`), and as much of one to S3, whose parts
-    come and go 10 MiB at a time.  Other C libraries are left alone.
+    come and go 10 MiB at a time.  What is kept is kept by each heap, so there are few;
+    it was in use before.  Other C libraries are left alone.
     """
     tune = getattr(ctypes.CDLL(None), "mallopt", None)
     if tune is not None:
