@@ -121,10 +121,13 @@ class Server:
         """
         assert PROGRAM.exists(), f"{PROGRAM} is missing: install the project first"
         begun = time.monotonic()
+        written = len(self.log()) if self._log.exists() else 0
         with self._log.open("ab") as log:
             self.process = self._begin(log)
+        # Another run of tests may have taken the port meanwhile, and would answer.
+        own = f"imagereg serves {self.base}"
         while self.process.poll() is None and time.monotonic() < begun + timeout_s:
-            if self.is_answering():
+            if own in self.log()[written:] and self.is_answering():
                 self.started_in_s = time.monotonic() - begun
                 return self
             time.sleep(0.02)
