@@ -36,6 +36,9 @@ SQLITE_ALONE: Mapping[str, str] = {
     "db/test_migrations.py::test_an_upgraded_database_gives_the_same_answers": "its "
     "released files; db/test_server_upgrades.py has the others'",
     "db/test_sqlite.py": "its files and locks",
+    "test_server.py::test_faults_of_policy_and_protection_files_stop_the_start": "the "
+    "default database",
+    "test_server.py::test_nobody_is_administrator_from_afar": "the default database",
     "test_packaging.py": "a container without a database of its own",
 }
 
