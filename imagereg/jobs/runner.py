@@ -40,6 +40,32 @@ MAX_ATTEMPTS = 5
 INTERNAL = "Task failed due to Internal Error"
 
 
+class _Busy:
+    """Tasks that threads of this process work on, for whichever runner.
+
+    There are two after the configuration was read again, and claims name the process.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tasks: set[str] = set()
+
+    def enter(self, task_id: str) -> bool:
+        """Return whether nobody worked on it until now."""
+        with self._lock:
+            is_new = task_id not in self._tasks
+            self._tasks.add(task_id)
+            return is_new
+
+    def leave(self, task_id: str) -> None:
+        """Let others work on it again."""
+        with self._lock:
+            self._tasks.discard(task_id)
+
+
+_busy = _Busy()
+
+
 class JobKind(Protocol):
     """What is done for tasks of one type."""
 
@@ -90,10 +116,13 @@ class Runner:
         self._running: dict[str, Job] = {}
         self._beaten = self._purged = 0.0
         self._is_stopped = False
+        self._dispatcher = threading.Thread(
+            target=self._dispatch, name="jobs", daemon=True
+        )
 
     def start(self) -> None:
         """Start the threads; called in each process after it forked."""
-        threading.Thread(target=self._dispatch, name="jobs", daemon=True).start()
+        self._dispatcher.start()
 
     def stop(self) -> None:
         """Take up no more jobs; those that run may end."""
@@ -103,6 +132,9 @@ class Runner:
     def wait(self, grace_s: float) -> None:
         """Wait until the jobs that run have ended, but no longer than this."""
         deadline = time.monotonic() + grace_s
+        if self._dispatcher.is_alive():
+            # It may be about to take up one more.
+            self._dispatcher.join(grace_s)
         while self._running and time.monotonic() < deadline:
             self._beat()
             time.sleep(POLL_S / 10)
@@ -119,7 +151,7 @@ class Runner:
         while not self._is_stopped:
             try:
                 self._keep()
-                while len(self._running) < self._queue.threads:
+                while self._has_room():
                     job = self._next()
                     if job is None:
                         break
@@ -130,6 +162,9 @@ class Runner:
                 log.exception("the queue could not be looked at; it will be again")
             self._wanted.wait(POLL_S)
             self._wanted.clear()
+
+    def _has_room(self) -> bool:
+        return not self._is_stopped and len(self._running) < self._queue.threads
 
     def _keep(self) -> None:
         """Renew claims and remove old records, when it is time."""
@@ -156,9 +191,14 @@ class Runner:
         """Claim the oldest job that nobody works on."""
         worker = self._queue.worker()
         for job in self._queue.jobs.unfinished():
-            if not self._is_free(job, worker):
+            if not self._is_free(job, worker) or not _busy.enter(job.task.id):
                 continue
-            claimed = self._queue.jobs.claim(job, worker)
+            claimed = None
+            try:
+                claimed = self._queue.jobs.claim(job, worker)
+            finally:
+                if claimed is None:
+                    _busy.leave(job.task.id)
             if claimed is not None:
                 with self._lock:
                     self._running[claimed.task.id] = claimed
@@ -166,13 +206,10 @@ class Runner:
         return None
 
     def _is_free(self, job: Job, worker: str) -> bool:
-        if job.worker is None:
+        # A job of this process's own waited for it, is under way, or belonged to a
+        # thread that ended without a word, such as by a full disk.
+        if job.worker in (None, worker):
             return True
-        if job.worker == worker:
-            # It waited for us, or a thread of ours ended without a word, such as by
-            # a full disk.
-            with self._lock:
-                return job.task.id not in self._running
         return is_gone(job.worker, job.beat_at_us, SILENCE_S)
 
     def _run(self, job: Job) -> None:
@@ -195,6 +232,7 @@ class Runner:
         finally:
             with self._lock:
                 self._running.pop(task.id, None)
+            _busy.leave(task.id)
 
     def _attempt(self, job: Job) -> Outcome:
         kind = self._queue.kinds.get(job.task.type)

@@ -109,6 +109,39 @@ def test_no_more_jobs_run_at_a_time_than_allowed(
     )
 
 
+def test_runners_of_one_process_leave_each_other_their_jobs(
+    registry: LocalRegistry, held: tuple[Held, Runner]
+) -> None:
+    kind, jobs = held
+    later = Runner(jobs._queue, threading.Event())
+    jobs.start()
+    begin(registry)
+    assert eventually(lambda: kind.runs == 1)
+
+    jobs.stop()
+
+    assert later.run_pending() == 0
+    kind.go.set()
+    jobs.wait(30)
+    assert later.run_pending() == 0
+    assert kind.runs == 1
+
+
+def test_a_runner_that_stopped_takes_up_nothing(
+    registry: LocalRegistry, held: tuple[Held, Runner]
+) -> None:
+    kind, jobs = held
+    kind.go.set()
+    jobs.start()
+    jobs.stop()
+    jobs.wait(30)
+
+    image_id = begin(registry)
+
+    assert not jobs._dispatcher.is_alive()
+    assert status(registry, image_id) == "pending"
+
+
 def test_a_database_that_fails_is_asked_again(
     registry: LocalRegistry,
     held: tuple[Held, Runner],
