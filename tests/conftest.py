@@ -91,14 +91,14 @@ def pytest_ignore_collect(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the files of `HEAVY` begin first, and skip single tests likewise."""
-    items.sort(key=lambda item: _rank(item.path))
+    items.sort(key=lambda item: _rank(item.nodeid))
     for item in items:
         if reason := why_not(item.nodeid, databases.NAME):
             item.add_marker(pytest.mark.skip(reason=f"about SQLite: {reason}"))
 
 
-def _rank(path: Path) -> int:
-    name = path.relative_to(Path(__file__).parent).as_posix()
+def _rank(nodeid: str) -> int:
+    name = nodeid.removeprefix("tests/")
     ranks = (rank for rank, start in enumerate(HEAVY) if name.startswith(start))
     return next(ranks, len(HEAVY))
 

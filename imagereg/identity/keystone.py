@@ -26,7 +26,7 @@ from imagereg.errors import (
     IdentityUnavailable,
     IdentityUnreachable,
 )
-from imagereg.settings.sections import KeystoneAuth
+from imagereg.settings.keystone import KeystoneAuth
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from imagereg.errors import ConfigurationError
-from imagereg.settings import imaging, own, sections, service
+from imagereg.settings import imaging, keystone, own, sections, service
 from imagereg.settings.catalog import (
     SHARED_STORE_SECTION,
     STORE_SECTION,
@@ -59,7 +59,7 @@ class Settings:
     database: sections.Database
     oslo_concurrency: sections.Concurrency
     paste_deploy: sections.PasteDeploy
-    keystone_authtoken: sections.KeystoneAuth
+    keystone_authtoken: keystone.KeystoneAuth
     oslo_policy: sections.PolicyFiles
     oslo_middleware: sections.Middleware
     cors: sections.Cors
