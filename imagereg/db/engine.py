@@ -192,7 +192,6 @@ class Engine:
         while True:
             with ExitStack() as own:
                 try:
-                    own.enter_context(self.dialect.turn())
                     own.enter_context(self._borrowed())
                     own.enter_context(self.peewee.atomic("IMMEDIATE"))
                 except PeeweeException as error:

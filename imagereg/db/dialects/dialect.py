@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -32,14 +32,6 @@ class Dialect(ABC):
     def open(self) -> None:
         """Give this thread a connection, if it has none."""
         self.peewee.connect(reuse_if_open=True)
-
-    def turn(self) -> AbstractContextManager[None]:
-        """Wait while other threads of this process write, where that spares something.
-
-        Raises:
-            OperationalError: they take too long.
-        """
-        return nullcontext()
 
     def said(self, sql: str) -> str:
         """Return a statement with the marks for parameters that the driver wants."""

@@ -8,7 +8,6 @@ another writer commits, whatever the busy timeout.
 Each thread keeps its connection for life; opening one costs more than a typical query.
 """
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +39,6 @@ class SQLite(Dialect):
     def __init__(self, connection: str, *, synchronous: bool) -> None:
         path = sqlite_path(connection)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._turn = threading.Lock()
         self.peewee = SqliteDatabase(
             str(path),
             pragmas={
@@ -81,20 +79,6 @@ class SQLite(Dialect):
                 time.sleep(RETRY_S)
             else:
                 return
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait while other threads of this process write.
-
-        SQLite itself waits by asking again after ever longer pauses: that keeps the
-        processor busy, and leaves to chance who comes next.
-        """
-        if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
-            raise OperationalError("other threads write for too long")
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     def said(self, sql: str) -> str:
         """Return a statement as it is."""
