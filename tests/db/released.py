@@ -8,6 +8,7 @@ ever changes.
 import contextlib
 import json
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -87,7 +88,8 @@ def filled(where: Path, *, own: bool = False) -> Iterator[Engine]:
     else:
         engine = Engine.connect(_empty() if own else _shared())
         prepare(engine)
-        _copy(restore(number, where), engine)
+        with tempfile.TemporaryDirectory() as folder:
+            _copy(restore(number, Path(folder)), engine)
     yield engine
     engine.close()
 

@@ -67,7 +67,8 @@ def age(registry: LocalRegistry, image_id: str, hours: float) -> None:
     """Make what came of an image older."""
     then = now_us() - int(hours * HOUR_US)
     engine = registry.registry.engine
-    engine.update("staged_parts", {"beat_at_us": then}, {"image_id": image_id})
+    with engine.transaction():
+        engine.update("staged_parts", {"beat_at_us": then}, {"image_id": image_id})
 
 
 def status(registry: LocalRegistry, image_id: str) -> str:
