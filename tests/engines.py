@@ -40,8 +40,8 @@ SQLITE_ALONE: Mapping[str, str] = {
     "others'",
     "db/test_purge.py::test_transactions_are_small_and_leave_room_for_others": "its "
     "lock on the whole file",
-    "jobs/test_import_life.py": "nothing: on PostgreSQL an import was once seen to stay "
-    "undone, which is yet to be explained",
+    "jobs/test_import_life.py": "nothing: on PostgreSQL an import was once seen to "
+    "stay undone, which is yet to be explained",
     "db/test_sqlite.py": "its files and locks",
     "test_server.py::test_faults_of_policy_and_protection_files_stop_the_start": "the "
     "default database",
