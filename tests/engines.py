@@ -24,6 +24,8 @@ WITHOUT_DATABASE: Mapping[str, str] = {
 #: A file or folder, a test of a file, or one of its cases.
 SQLITE_ALONE: Mapping[str, str] = {
     "bench": "benchmarks that are run for their code, whatever they measure",
+    "api/test_costs.py::test_a_start_reads_no_authorities_of_the_system": "what the "
+    "driver of MariaDB reads at each start",
     "api/test_health.py::test_a_database_that_is_gone_fails_the_node": "its files",
     "cli/test_db.py": "the file below `state_dir`, which is the default; "
     "db/test_server_upgrades.py has the commands on the others",
@@ -40,8 +42,8 @@ SQLITE_ALONE: Mapping[str, str] = {
     "others'",
     "db/test_purge.py::test_transactions_are_small_and_leave_room_for_others": "its "
     "lock on the whole file",
-    "jobs/test_import_life.py": "nothing: on PostgreSQL an import was once seen to "
-    "stay undone, which is yet to be explained",
+    "jobs/test_import_life.py": "nothing: on both servers an import was seen to "
+    "end otherwise, which is yet to be explained",
     "db/test_sqlite.py": "its files and locks",
     "test_server.py::test_faults_of_policy_and_protection_files_stop_the_start": "the "
     "default database",
