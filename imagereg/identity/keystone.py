@@ -182,12 +182,14 @@ def _by_credential(wanted: KeystoneAuth) -> BaseIdentityPlugin:
     url = url if url.endswith("/v3") else f"{url}/v3"
     if wanted.application_credential_id:
         return ApplicationCredential(
-            url, secret, application_credential_id=wanted.application_credential_id
+            auth_url=url,
+            application_credential_secret=secret,
+            application_credential_id=wanted.application_credential_id,
         )
     domain = wanted.user_domain_name
     return ApplicationCredential(
-        url,
-        secret,
+        auth_url=url,
+        application_credential_secret=secret,
         application_credential_name=wanted.application_credential_name,
         username=wanted.username,
         user_domain_name=domain,
