@@ -1,6 +1,7 @@
 """Fixtures for tests that talk to a real server, and the order of the files."""
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from hypothesis import settings
 
+from imagereg.telemetry.logs import LIBRARIES
 from tests import databases
 from tests.engines import may_use_sqlite, sqlite_files, why_not
 from tests.server import Config, Server
@@ -126,6 +128,32 @@ def _databases(
     after = watched if is_free else sqlite_files(where)
     databases.give_back_all()
     assert after - before == set(), "see tests/engines.py"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _logging() -> Iterator[None]:
+    """Have each module leave the logging of the run as it was, whichever come after."""
+    root = logging.getLogger()
+    before = root.level, logging.root.manager.disable, root.handlers[:]
+    yield
+    assert (root.level, logging.root.manager.disable, root.handlers[:]) == before
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Let a test configure logging in this process, and put it back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    flags = logging.logThreads, logging.logMultiprocessing
+    yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.logThreads, logging.logMultiprocessing = flags
+    for name in (*LIBRARIES, "imagereg.requests"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -178,6 +178,7 @@ def test_a_server_answers_while_the_database_is_looked_after(serve: Serve) -> No
     assert again.status == 409
 
 
+@pytest.mark.usefixtures("own_logging")
 def test_a_server_starts_on_no_schema_but_its_own(tmp_path: Path) -> None:
     restore(FIRST, tmp_path)
     conf = tmp_path / "imagereg.conf"

@@ -349,7 +349,7 @@ def test_a_server_killed_while_it_imports_makes_the_image_after_all(
 
     assert process.returncode == 0, errors
     assert server.client().download(shown.strip()).body == DATA
-    assert staged_files(server) == []
+    assert eventually(lambda: not staged_files(server))
 
 
 def task_types(server: Server) -> list[object]:

@@ -4,7 +4,6 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from imagereg.errors import ConfigurationError
 from imagereg.settings import load_settings
 from imagereg.telemetry import files
 from imagereg.telemetry.files import LogFile
-from imagereg.telemetry.logs import LIBRARIES, configure_logging, secrets_of
+from imagereg.telemetry.logs import configure_logging, secrets_of
 
 
 @pytest.fixture(autouse=True)
@@ -24,21 +23,7 @@ def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LOOK_S", 0.0)
 
 
-@pytest.fixture(autouse=True)
-def own_handlers() -> Iterator[None]:
-    """Leave the logging of the test run as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    flags = logging.logThreads, logging.logMultiprocessing
-    yield
-    for handler in root.handlers:
-        if handler not in handlers:
-            handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.logThreads, logging.logMultiprocessing = flags
-    for name in (*LIBRARIES, "imagereg.requests"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 def configure(tmp_path: Path, text: str) -> Path:
