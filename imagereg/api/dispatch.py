@@ -5,7 +5,7 @@
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound as NoRoute
 from werkzeug.routing import Map, Rule
 
 from imagereg.api import problems
-from imagereg.api.audit import Audit, note_failure
+from imagereg.api.audit import Audit, note_failure, note_named
 from imagereg.api.auth import request_id
 from imagereg.api.bodies import has_body
 from imagereg.api.services import Call, Services
@@ -47,6 +47,7 @@ class Route:
         open: answers callers without identity too.
         head: HEAD is answered as GET is, through the same gate.
         conceal: whoever is refused is told that there is nothing.
+        names: what the audit record is to say of the body: ids of what is new.
         unlisted: ``Allow`` does not name it; a path of such routes alone answers 404
             to other methods (contract api-images 1.2).
     """
@@ -62,6 +63,12 @@ class Route:
     before: tuple[Action, ...] = ()
     conceal: bool = False
     unlisted: bool = False
+    names: Callable[[Any], Mapping[str, object]] | None = None
+
+    @property
+    def described(self) -> tuple[str, str, Action]:
+        """Its method, path and action."""
+        return self.method, self.path, self.action
 
 
 class _ExactRule(Rule):
@@ -100,10 +107,7 @@ def bind(routes: Sequence[Route], services: Services) -> Flask:
 
 def _record(app: Flask, routes: Sequence[Route], audit: Audit) -> None:
     """Write the audit record at the end of each request that a route takes."""
-    known = {
-        f"{route.method} {route.path}": (route.method, route.path, route.action)
-        for route in routes
-    }
+    known = {f"{route.method} {route.path}": route.described for route in routes}
 
     def record(response: Response) -> Response:
         if request.url_rule is not None:
@@ -125,6 +129,8 @@ def guarded(route: Route, services: Services) -> Callable[..., Response]:
         if route.bodyless and has_body(request):
             raise Invalid("this request takes no body")
         target, body = route.target(request, caller, settled, ids)
+        if route.names is not None:
+            note_named(route.names(body))
         try:
             grant = settled.gate.authorize(
                 caller, (*route.before, route.action), target
@@ -133,6 +139,8 @@ def guarded(route: Route, services: Services) -> Callable[..., Response]:
             if route.conceal:
                 raise NotFound("there is no such resource") from error
             raise
+        if settled.audit is not None:
+            settled.audit.begin(route.described)
         return route.view(Call(grant, request, settled, ids, body))
 
     return enter

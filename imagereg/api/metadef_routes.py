@@ -36,6 +36,7 @@ METADEF_ROUTES = (
         Action.ADD_METADEF_NAMESPACE,
         targets.proposed,
         metadefs.create,
+        names=targets.new_namespace,
     ),
     Route(
         "GET",
@@ -88,6 +89,7 @@ METADEF_ROUTES = (
         Action.ADD_METADEF_RESOURCE_TYPE_ASSOCIATION,
         targets.association_body,
         metadefs.associate,
+        names=targets.new_association,
     ),
     Route(
         "DELETE",
@@ -104,6 +106,7 @@ METADEF_ROUTES = (
         Action.ADD_METADEF_OBJECT,
         targets.object_body,
         contents.add_object,
+        names=targets.new_object,
     ),
     Route(
         "DELETE",
@@ -149,6 +152,7 @@ METADEF_ROUTES = (
         Action.ADD_METADEF_PROPERTY,
         targets.property_body,
         contents.add_property,
+        names=targets.new_property,
     ),
     Route(
         "DELETE",

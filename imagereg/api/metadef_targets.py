@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from flask import Request
 
 from imagereg.api import bodies
-from imagereg.metadef_model import MetadefTag, NewNamespace
+from imagereg.metadef_model import (
+    Association,
+    Definition,
+    MetadefObject,
+    MetadefTag,
+    NewNamespace,
+)
 from imagereg.metadefs import definitions
 from imagereg.model import Caller
 from imagereg.policy.actions import Action
@@ -70,6 +76,26 @@ def tag_of_path(
     """Return the namespace, and the tag that the path wants to be made."""
     tag = definitions.parse_tag({"name": ids["tag"]})
     return stored(request, caller, services, ids)[0], tag
+
+
+def new_namespace(body: NewNamespace) -> Mapping[str, object]:
+    """Return what the creation of a namespace names."""
+    return {"namespace": body.name}
+
+
+def new_association(body: Association) -> Mapping[str, object]:
+    """Return what the association of a resource type names."""
+    return {"resource_type": body.name}
+
+
+def new_object(body: MetadefObject) -> Mapping[str, object]:
+    """Return what the creation of an object names."""
+    return {"name": body.name}
+
+
+def new_property(body: tuple[str, Definition]) -> Mapping[str, object]:
+    """Return what the creation of a property names."""
+    return {"name": body[0]}
 
 
 def _with_body(parse: Callable[[object], object]) -> "Finder":

@@ -133,7 +133,14 @@ ROUTES = (
         discovery.stores_detail,
         bodyless=True,
     ),
-    Route("POST", IMAGES, Action.ADD_IMAGE, targets.proposed, images.create),
+    Route(
+        "POST",
+        IMAGES,
+        Action.ADD_IMAGE,
+        targets.proposed,
+        images.create,
+        names=targets.new_image,
+    ),
     Route("GET", IMAGES, Action.GET_IMAGES, targets.collection, images.index),
     Route("GET", IMAGE, Action.GET_IMAGE, targets.stored, images.show, bodyless=True),
     Route("PATCH", IMAGE, Action.MODIFY_IMAGE, targets.patched, images.update),
@@ -196,6 +203,7 @@ ROUTES = (
         targets.member_body,
         members.add,
         before=(Action.GET_IMAGE,),
+        names=targets.new_member,
     ),
     Route(
         "GET",

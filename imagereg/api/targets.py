@@ -5,6 +5,7 @@ Whatever must be refused before an image is even looked for is refused here.
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from flask import Request
 
@@ -93,7 +94,7 @@ def proposed(
     loaded = services.bodies.check_new(document)
     owner = loaded.pop("owner") or None if "owner" in loaded else caller.project_id
     new = NewImage(
-        id=loaded.pop("id", None),
+        id=loaded.pop("id", None) or str(uuid4()),
         owner=owner,
         tags=loaded.pop("tags", ()),
         fields={n: loaded.pop(n) for n in list(loaded) if n in services.fields},
@@ -102,6 +103,11 @@ def proposed(
     visibility = str(new.fields.get("visibility", Visibility.PRIVATE))
     asks = (Action.ADD_IMAGE, *_PUBLISHING.get(visibility, ()))
     return ProposedImage(asks, owner, visibility), new
+
+
+def new_image(body: NewImage) -> Mapping[str, object]:
+    """Return what a create names."""
+    return {"image_id": body.id}
 
 
 def patched(
@@ -196,6 +202,12 @@ def member_body(
     if not isinstance(document, dict):
         raise Invalid("the request body must be a JSON object")
     return _find(caller, services, ids), document
+
+
+def new_member(body: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what the creation of a member names."""
+    member = body.get("member")
+    return {"member_id": member} if isinstance(member, str | int) else {}
 
 
 def posted_location(

@@ -1,11 +1,15 @@
 """Files of JSON lines that are only ever appended to.
 
 Each line is one write to a file that was opened for appending, so lines of several
-processes never mix.  The name is looked up anew whenever the file behind it was
-moved or removed: rotate by renaming, nobody needs a signal.
+processes never mix.  A line that was broken off, by a full disk or because its writer
+was killed, ends before the next one, whoever writes that.  The name is looked up anew
+whenever the file behind it was moved or removed: rotate by renaming, nobody needs a
+signal.
 """
 
+import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterable
 from errno import ENOSPC
@@ -29,7 +33,7 @@ class Journal:
         self._path = path
         self._sync = sync
         self._lock = threading.Lock()
-        self._is_torn = False
+        self._owner = os.getpid()
         self._file = self._open()
 
     def append(self, lines: Iterable[bytes]) -> None:
@@ -39,14 +43,14 @@ class Journal:
             OSError: not all of them could be written.
         """
         with self._lock:
-            self._follow()
-            for line in lines:
-                # What was broken off, by a full disk, ends before the next line.
-                data = (b"\n" if self._is_torn else b"") + line + b"\n"
-                written = os.write(self._file, data)
-                self._is_torn = written != len(data)
-                if self._is_torn:
-                    raise OSError(ENOSPC, os.strerror(ENOSPC))
+            try:
+                is_torn = self._enter()
+                for line in lines:
+                    # What was broken off ends before the next line.
+                    self._write((b"\n" if is_torn else b"") + line + b"\n")
+                    is_torn = False
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
             if self._sync:
                 os.fsync(self._file)
 
@@ -55,18 +59,39 @@ class Journal:
         with self._lock:
             os.close(self._file)
 
-    def _follow(self) -> None:
-        """Open the file again if another one, or none, has its name by now."""
+    def _write(self, data: bytes) -> None:
+        if os.write(self._file, data) != len(data):
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    def _enter(self) -> bool:
+        """Lock the file of that name, and return whether it ends within a line.
+
+        Between this look at its end and the write nobody adds to it.
+        """
+        # Processes that share an open file, since a fork, would share its lock too.
+        if self._owner != os.getpid():
+            self._reopen()
+        fcntl.flock(self._file, fcntl.LOCK_EX)
         mine = os.fstat(self._file)
         try:
             named = self._path.stat()
         except FileNotFoundError:
             named = None
         if named is None or (named.st_ino, named.st_dev) != (mine.st_ino, mine.st_dev):
-            fresh = self._open()
-            os.close(self._file)
-            self._file = fresh
+            self._reopen()
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            mine = os.fstat(self._file)
+        if not stat.S_ISREG(mine.st_mode) or not mine.st_size:
+            return False
+        return os.pread(self._file, 1, mine.st_size - 1) != b"\n"
+
+    def _reopen(self) -> None:
+        fresh = self._open()
+        # This gives the lock back, too.
+        os.close(self._file)
+        self._file = fresh
+        self._owner = os.getpid()
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.open(self._path, flags, MODE)

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from uuid import uuid4
 
 from imagereg.access import Grant
 from imagereg.approved import ApprovedChanges, ImageView
@@ -35,11 +34,11 @@ class NewImage:
     """What a client wants created, checked against the image schema.
 
     Attributes:
-        id: a UUID of the client's choice, or None.
+        id: a UUID, of the client's choice or a fresh one.
         fields: core fields by API name, without id, owner and tags.
     """
 
-    id: str | None
+    id: str
     owner: str | None
     fields: Mapping[str, object]
     tags: tuple[str, ...]
@@ -73,7 +72,7 @@ class Metadata:
         fields = dict(new.fields)
         visibility = Visibility(str(fields.pop("visibility", Visibility.SHARED)))
         blank = Image(
-            id=new.id or str(uuid4()),
+            id=new.id,
             created_at_us=time,
             updated_at_us=time,
             owner=new.owner,

@@ -74,11 +74,13 @@ class TellingOptions(Table):
     audit_log: Path | None = option(
         WORKING_PATH,
         None,
-        "A file to which a JSON line is appended for each change and each refusal:"
-        " who, what, which image, with which outcome, by which rule.",
+        "A file to which JSON lines are appended for each change, before it and after,"
+        " and each refusal: who, what, which image, with which outcome, by which rule.",
         example="/var/log/imagereg/audit.jsonl",
     )
     audit_reads: bool = option(BOOL, False, "Record reads in that file too.")
     audit_fsync: bool = option(
-        BOOL, False, "Answer only when the line of the request is safe on the disk."
+        BOOL,
+        False,
+        "Change and answer only when the line that tells of it is safe on the disk.",
     )

@@ -1,4 +1,4 @@
-"""What it costs to be watched: an image is shown with and without logs and metrics.
+"""What it costs to be watched: with and without logs, metrics and the audit record.
 
 The same server is started in each way; each is asked in turn, many times, and what
 counts is the time that its process has spent on the processor.  Whatever else runs on
@@ -6,6 +6,7 @@ the machine only adds to it, so the least of all turns is nearest to the truth; 
 shorter they are, the more of them nothing disturbs.
 
     python -m tests.bench.bench_telemetry --requests 25 --turns 400
+    python -m tests.bench.bench_telemetry --ask create --requests 25 --turns 100
 """
 
 import argparse
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.registry import merged
 from tests.server import Config, Server
 from tests.wire import as_
 
@@ -32,27 +34,41 @@ WAYS: dict[str, Config] = {
         "imagereg": {"metrics": "true"},
     },
     "JSON lines": {"DEFAULT": {"log_dir": "{dir}", "use_json": "true"}},
+    "audit record": merged(_QUIET, {"imagereg": {"audit_log": "{dir}/audit.jsonl"}}),
+}
+
+#: What is asked for -> method and body; the path of what is shown ends with an id.
+ASKS = {
+    "show": ("GET", None),
+    "create": ("POST", b'{"disk_format": "raw", "container_format": "bare"}'),
 }
 
 
 class Asked:
     """One server and the image that it is asked for."""
 
-    def __init__(self, where: Path, config: Config) -> None:
+    def __init__(self, where: Path, config: Config, ask: str) -> None:
         self.server = Server(where, config).start()
         alice = self.server.client()
-        self._path = f"/v2/images/{alice.create(name='one')['id']}"
-        self._headers = {"Accept": "*/*", **as_()}
+        self._method, self._body = ASKS[ask]
+        self._path = "/v2/images"
+        if ask == "show":
+            self._path += f"/{alice.create(name='one')['id']}"
+        self._headers = {
+            "Accept": "*/*",
+            "Content-Type": "application/json",
+            **as_(),
+        }
         self._wire = alice.connect()
 
     def cpu_us(self, requests: int) -> float:
         """Return what one request costs the server's processes, in microseconds."""
         before = self._spent_s()
         for _ in range(requests):
-            self._wire.request("GET", self._path, headers=self._headers)
+            self._wire.request(self._method, self._path, self._body, self._headers)
             answer = self._wire.getresponse()
             answer.read()
-            assert answer.status == http.client.OK
+            assert answer.status in (http.client.OK, http.client.CREATED)
         return (self._spent_s() - before) / requests * 1e6
 
     def close(self) -> None:
@@ -73,20 +89,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=25)
     parser.add_argument("--turns", type=int, default=400)
+    parser.add_argument("--ask", choices=ASKS, default="show")
     wanted = parser.parse_args(arguments)
     costs: dict[str, list[float]] = {name: [] for name in WAYS}
     with ExitStack() as running:
         asked = {}
         for name, config in WAYS.items():
             where = running.enter_context(tempfile.TemporaryDirectory())
-            asked[name] = Asked(Path(where), config)
+            asked[name] = Asked(Path(where), config, wanted.ask)
             running.callback(asked[name].close)
             asked[name].cpu_us(max(wanted.requests // 5, 1))
         for _ in range(wanted.turns):
             for name, each in asked.items():
                 costs[name].append(each.cpu_us(wanted.requests))
     base = costs[next(iter(WAYS))]
-    print(f"show an image, {os.cpu_count()} cores, {wanted.turns} turns:")  # noqa: T201 - it is a report
+    print(f"{wanted.ask} an image, {os.cpu_count()} cores, {wanted.turns} turns:")  # noqa: T201 - it is a report
     for name, found in costs.items():
         least, ratio = min(found), min(found) / min(base)
         middle = statistics.median(found)

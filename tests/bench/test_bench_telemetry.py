@@ -7,8 +7,11 @@ from tests.bench import bench_telemetry
 pytestmark = pytest.mark.long
 
 
-def test_the_benchmark_runs_and_compares(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_telemetry.main(["--requests", "5", "--turns", "1"])
+@pytest.mark.parametrize("ask", sorted(bench_telemetry.ASKS))
+def test_the_benchmark_runs_and_compares(
+    ask: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench_telemetry.main(["--ask", ask, "--requests", "5", "--turns", "1"])
 
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(bench_telemetry.WAYS)

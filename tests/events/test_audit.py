@@ -1,32 +1,42 @@
-"""Every mutating route leaves exactly one line, whatever came of the request."""
+"""Every mutating route leaves exactly one line, whatever came of the request.
+
+One that the gate lets pass leaves another one before anything is changed, so that no
+change is without its record, even if the process dies between the two.
+"""
 
 import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from imagereg.api.audit import CHANGING
+from imagereg.api.audit import BEGUN, CHANGING
 from imagereg.api.dispatch import Route
 from imagereg.api.routes import ROUTES
 from imagereg.errors import ConfigurationError
+from imagereg.events.journal import Journal
 from imagereg.policy.actions import DEFAULTS, OWN, Action
 from tests.api.personas import ASKS, BUILT_IN, requests_to
-from tests.registry import CACHE, SEVERAL_STORES, LocalRegistry, Pieces, merged
+from tests.registry import (
+    CACHE,
+    SEVERAL_STORES,
+    Everything,
+    LocalRegistry,
+    Pieces,
+    merged,
+)
 from tests.registry import replace as change
 from tests.wire import ADMIN, Answer, Document, Headers, as_
 
 #: Rules that refuse everything to administrators, who stay such.
 NOBODY = dict.fromkeys({*DEFAULTS, *OWN} - {"context_is_admin"}, "!")
 
-REQUESTS = [
-    pytest.param(route, name, id=name)
-    for route in ROUTES
-    for name in requests_to(route)
-]
+#: What the view may add to.
+LATER = {"rule", "decisions", "reason"}
+
 CHANGES = [
     pytest.param(route, name, id=name)
     for route in ROUTES
@@ -63,6 +73,13 @@ def lines(registry: LocalRegistry) -> list[Document]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def prepared(registry: LocalRegistry, name: str) -> Mapping[str, str]:
+    """Make what a request needs, and return what stands in its path."""
+    kind = "shared" if "shared" in BUILT_IN[name] else next(iter(BUILT_IN[name]))
+    (registry.where / "policy.json").write_text("{}")
+    return ASKS[name].prepare(registry, kind)
+
+
 def ask(
     registry: LocalRegistry,
     route: Route,
@@ -71,14 +88,26 @@ def ask(
     rules: dict[str, str] | None = None,
 ) -> tuple[Answer, list[Document]]:
     """Send a valid request under ``rules``; return the answer and what was recorded."""
-    kind = "shared" if "shared" in BUILT_IN[name] else next(iter(BUILT_IN[name]))
-    policy = registry.where / "policy.json"
-    policy.write_text("{}")
-    ids = ASKS[name].prepare(registry, kind)
-    policy.write_text(json.dumps(rules or {}))
+    ids = prepared(registry, name)
+    (registry.where / "policy.json").write_text(json.dumps(rules or {}))
     before = len(lines(registry))
     answer = ASKS[name].send(registry, route, headers, ids)
     return answer, lines(registry)[before:]
+
+
+def pairs(found: list[Document]) -> Iterator[list[Document]]:
+    """Yield the lines of changes that followed one another."""
+    return (found[at : at + 2] for at in range(0, len(found), 2))
+
+
+def ended(found: list[Document]) -> Document:
+    """Return the line of a request's end, without which and one of its begin."""
+    begun, line = found
+    same = ("record_id", *sorted(line.keys() - {"time", "outcome", "status"} - LATER))
+    assert (begun["outcome"], begun["status"]) == (BEGUN, None)
+    assert begun.keys() == line.keys()
+    assert [begun[each] for each in same] == [line[each] for each in same]
+    return line
 
 
 def test_there_are_routes_that_change_something() -> None:
@@ -95,7 +124,7 @@ def test_a_change_that_is_allowed_leaves_one_line(
 ) -> None:
     answer, found = ask(registry, route, name, ADMIN)
 
-    (line,) = found
+    line = ended(found)
     assert line["status"] == answer.status
     assert line["outcome"] == ("allowed" if answer.status < 400 else "failed")
     assert (line["method"], line["route"]) == (route.method, route.path)
@@ -104,6 +133,26 @@ def test_a_change_that_is_allowed_leaves_one_line(
     # The rule that allowed it, and what else was asked.
     assert line["rule"]
     assert line["decisions"]
+
+
+@pytest.mark.parametrize(("route", "name"), CHANGES)
+def test_a_change_is_recorded_before_anything_is_changed(
+    registry: LocalRegistry, route: Route, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Everything] = []
+    append = Journal.append
+
+    def appended(journal: Journal, found: Iterable[bytes]) -> None:
+        append(journal, found)
+        seen.append(registry.everything())
+
+    ids = prepared(registry, name)
+    before = registry.everything()
+    monkeypatch.setattr(Journal, "append", appended)
+    ASKS[name].send(registry, route, ADMIN, ids)
+
+    assert seen[0] == before
+    assert ended(lines(registry)[-2:])["route"] == route.path
 
 
 @pytest.mark.parametrize(("route", "name"), CHANGES)
@@ -169,8 +218,9 @@ def test_a_line_says_who_did_what_to_which_image(registry: LocalRegistry) -> Non
     image_id = client.create()["id"]
     client.request("PUT", f"/v2/images/{image_id}/tags/red")
 
-    created, tagged = lines(registry)[-2:]
+    created, tagged = (ended(found) for found in pairs(lines(registry)[-4:]))
 
+    assert re.fullmatch(r"[0-9a-f]{16}", created.pop("record_id"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", created.pop("time"))
     assert created == {
         "outcome": "allowed",
@@ -194,6 +244,44 @@ def test_a_line_says_who_did_what_to_which_image(registry: LocalRegistry) -> Non
         "ids": {},
     }
     assert (tagged["image_id"], tagged["ids"]) == (image_id, {"tag": "red"})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("/v2/images/{id}/members", {"member": "p"}, {"member_id": "p"}),
+        ("/v2/images/{id}/members", {"member": ["x"]}, {}),
+        ("/v2/metadefs/namespaces", {"namespace": "N"}, {"namespace": "N"}),
+        (
+            "/v2/metadefs/namespaces/N/objects",
+            {"name": "o"},
+            {"namespace": "N", "name": "o"},
+        ),
+        (
+            "/v2/metadefs/namespaces/N/properties",
+            {"name": "p", "title": "P", "type": "string"},
+            {"namespace": "N", "name": "p"},
+        ),
+        (
+            "/v2/metadefs/namespaces/N/resource_types",
+            {"name": "R"},
+            {"namespace": "N", "resource_type": "R"},
+        ),
+    ],
+    ids=["member", "no member", "namespace", "object", "property", "association"],
+)
+def test_what_a_body_names_is_recorded(
+    registry: LocalRegistry, path: str, body: Document, named: Document
+) -> None:
+    (registry.where / "policy.json").write_text("{}")
+    image_id = registry.admin.create(visibility="shared")["id"]
+    registry.admin.request(
+        "POST", "/v2/metadefs/namespaces", document={"namespace": "N"}
+    )
+
+    registry.admin.request("POST", path.format(id=image_id), document=body)
+
+    assert ended(lines(registry)[-2:])["ids"] == named
 
 
 def test_ownership_is_named_where_no_rule_refused(registry: LocalRegistry) -> None:
@@ -285,7 +373,7 @@ def test_an_upload_that_breaks_off_leaves_one_line(registry: LocalRegistry) -> N
         },
     )
 
-    (line,) = lines(registry)[before:]
+    line = ended(lines(registry)[before:])
     assert (line["action"], line["outcome"]) == ("upload_image", "failed")
     assert line["image_id"] == image_id
 
@@ -317,7 +405,7 @@ def test_the_record_can_be_rotated(registry: LocalRegistry) -> None:
 
     registry.admin.create()
 
-    assert len(lines(registry)) == 1
+    assert ended(lines(registry))["status"] == 201
     assert path.with_suffix(".1").read_bytes() == old
 
 

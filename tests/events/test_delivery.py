@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -386,12 +388,37 @@ def test_files_that_cannot_be_written_are_told_with_the_other_faults(
 def test_a_broken_line_ends_before_the_next_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", sync=False)
     journal.append([b"one"])
-    journal._is_torn = True
+    # Another process was killed in the midst of it.
     (tmp_path / "j").write_bytes(b"one\ntor")
 
     journal.append([b"two"])
+    journal.append([b"three"])
+    journal.close()
 
-    assert (tmp_path / "j").read_bytes() == b"one\ntor\ntwo\n"
+    assert (tmp_path / "j").read_bytes() == b"one\ntor\ntwo\nthree\n"
+
+
+#: Writes long lines from four processes that share what their parent opened.
+WRITERS = """
+import os, sys
+from pathlib import Path
+from imagereg.events.journal import Journal
+journal = Journal(Path(sys.argv[1]), sync=False)
+children = []
+for _ in range(4):
+    if not (child := os.fork()):
+        for _ in range(300):
+            journal.append([b"x" * 5000])
+        os._exit(0)
+    children.append(child)
+sys.exit(max(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_lines_of_processes_that_were_forked_stay_whole(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", WRITERS, tmp_path / "j"], check=True)
+
+    assert (tmp_path / "j").read_bytes() == (b"x" * 5000 + b"\n") * 1200
 
 
 def test_a_url_with_a_password_sends_it_as_such(world: World) -> None:
