@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -542,6 +543,40 @@ class EngineConformance:
             seen = table.walk(query)
 
         assert [image.id for image in seen] == table.expected(query)
+
+    @pytest.mark.parametrize("project_id", ["me", "owner"])
+    @pytest.mark.parametrize("key", sorted(SORT_KEYS.keys() - {"id", "created_at"}))
+    def test_keys_may_run_in_opposite_directions(
+        self, engine: Engine, images: ImageRepository, key: str, project_id: str
+    ) -> None:
+        table = Population(engine, images)
+        table.fill(
+            [
+                (
+                    {
+                        "name": text,
+                        "disk_format": text,
+                        "container_format": text,
+                        "size": None if text is None else ord(text),
+                        "status": status,
+                        "updated_at_us": number % 3,
+                        "created_at_us": number,
+                        "visibility": Visibility.SHARED,
+                        "owner": "owner",
+                    },
+                    MemberStatus.ACCEPTED,
+                )
+                for number, (text, status) in enumerate(
+                    product(["b", None, "c", "b", "a"], [Status.QUEUED, Status.ACTIVE])
+                )
+            ]
+        )
+
+        for way in (True, False):
+            sort = ((key, way), ("created_at", not way), ("id", way))
+            query = ListQuery(project_id, is_admin=False, limit=4, sort=sort)
+
+            assert [each.id for each in table.walk(query)] == table.expected(query)
 
     def test_what_only_lists_read_follows_every_change(
         self, engine: Engine, images: ImageRepository
