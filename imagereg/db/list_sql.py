@@ -59,16 +59,17 @@ class Having:
 
 def wanted(query: ListQuery) -> list[Having]:
     """Return the properties and tags that images must have."""
-    properties = [
-        Having(
-            "image_properties",
-            "h.name = ? AND h.head = ? AND h.value = ?",
-            (name, value[:HEAD], value),
-        )
-        for name, value in query.properties
-    ]
+    properties = [_property(name, value) for name, value in query.properties]
     tags = [Having("image_tags", "h.tag = ?", (tag,)) for tag in query.tags]
     return properties + tags
+
+
+def _property(name: str, value: str) -> Having:
+    clause, parameters = "h.name = ? AND h.head = ?", (name, value[:HEAD])
+    if len(value) < HEAD:
+        # The head is all of it, and the index says it without the row.
+        return Having("image_properties", clause, parameters)
+    return Having("image_properties", f"{clause} AND h.value = ?", (*parameters, value))
 
 
 class _Text:
@@ -151,23 +152,50 @@ def count_sql(query: ListQuery, lead: Condition) -> Statement:
 
 def walk_sql(query: ListQuery) -> Statement:
     """Return the statement that walks one index per branch, in order."""
-    lead = served(query)
+    there = list(branches(query))
+    walked = [there] if query.words.merges_unions else [[each] for each in there]
+    ranges = product(_parts(served(query)), beyond(query, _keys(query)), walked)
+    walks = [_walk(query, *each) for each in ranges]
+    parameters = [each for _, values in walks for each in values]
+    if len(walks) == 1:
+        return _whole(query, walks[0][0], parameters)
+    union = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS walk" for sql, _ in walks)  # noqa: S608 - as above
+    return _sorted(query, union, parameters)
+
+
+def _walk(
+    query: ListQuery,
+    part: Condition | None,
+    rest: Sequence[Clause],
+    walked: Iterable[Branch],
+) -> Statement:
+    """Return a page of some branches, in order, out of one range of each index.
+
+    A key that has one value in that range is left out of the order.  SQLite knows as
+    much of columns, not of expressions, and would sort.
+    """
     texts: list[str] = []
     parameters: list[object] = []
-    for branch in branches(query):
-        for part, rest in product(_parts(lead), beyond(query, _keys(query))):
-            where = _of_branch(query, branch)
-            _conditions(query, branch, where, part)
-            _having(query, where)
-            where.add_all(rest)
-            order = _order(query, _keys(query), where)
-            texts.append(
-                f"SELECT * FROM (SELECT i.id AS id, {_named(query)}"  # noqa: S608 - as above
-                f" FROM {branch.table} AS i WHERE {where}"
-                f" ORDER BY {order} LIMIT ?) AS branch"
-            )
-            parameters += [*where.parameters, query.limit]
-    return _whole(query, " UNION ALL ".join(texts), parameters)
+    fixed: set[str] = set()
+    for branch in walked:
+        where = _of_branch(query, branch)
+        _conditions(query, branch, where, part)
+        _having(query, where)
+        where.add_all(rest)
+        texts.append(
+            f"SELECT i.id AS id, {_named(query)}"  # noqa: S608 - as above
+            f" FROM {branch.table} AS i WHERE {where}"
+        )
+        parameters += where.parameters
+        fixed.update(where.clauses)
+    order = _order(query, _places(query))
+    kept = [
+        text
+        for key, text in zip(_keys(query), order, strict=True)
+        if f"{key} = ?" not in fixed
+    ]
+    union, places = " UNION ALL ".join(texts), ", ".join(kept or order[-1:])
+    return f"{union} ORDER BY {places} LIMIT ?", [*parameters, query.limit]
 
 
 def gather_sql(query: ListQuery, lead: Condition) -> Statement:
@@ -188,7 +216,7 @@ def gather_sql(query: ListQuery, lead: Condition) -> Statement:
     rest.add_all(after(query, _places(query)))
     union = " UNION ALL ".join(texts)
     found = f"SELECT * FROM ({union}) AS found WHERE {rest}"  # noqa: S608 - as above
-    return _whole(query, found, [*parameters, *rest.parameters])
+    return _sorted(query, found, [*parameters, *rest.parameters])
 
 
 def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statement:
@@ -203,7 +231,7 @@ def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statem
     where.add(text, *parameters)
     where.add("COALESCE(i.shelf, 0) = ?", int(query.os_hidden))
     _conditions(query, None, where, None)
-    _having(query, where)
+    _having(query, where, having)
     keys = _AGE if query.by_age else _keys(query)
     where.add_all(after(query, keys))
     if bound is not None:
@@ -213,23 +241,29 @@ def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statem
     found = (
         f"SELECT i.id AS id, {_named(query)} FROM {having.table} AS h"  # noqa: S608 - as above
         f" {query.words.then} images AS i WHERE {where}"
-        f" ORDER BY {_order(query, keys)} LIMIT ?"
+        f" ORDER BY {', '.join(_order(query, keys))} LIMIT ?"
     )
     return _whole(query, found, [*where.parameters, query.limit])
 
 
-def _whole(query: ListQuery, found: str, parameters: Sequence[object]) -> Statement:
+def _sorted(query: ListQuery, found: str, parameters: Sequence[object]) -> Statement:
+    """Return the statement that sorts what was found, and reads a page of it whole."""
+    order = ", ".join(_order(query, _places(query)))
+    page = f"SELECT * FROM ({found}) AS found ORDER BY {order} LIMIT ?"  # noqa: S608 - as above
+    return _whole(query, page, [*parameters, query.limit])
+
+
+def _whole(query: ListQuery, page: str, parameters: Sequence[object]) -> Statement:
     """Return the statement that reads the images of a page whole.
 
     The page is known before any image is read, and leads the join.
     """
-    place = _order(query, _places(query))
+    order = ", ".join(_order(query, _places(query)))
     sql = (
-        f"{select(query.words)} FROM (SELECT * FROM ({found}) AS found"  # noqa: S608 - as above
-        f" ORDER BY {place} LIMIT ?) AS page {query.words.then} images AS i"
-        f" WHERE i.id = page.id ORDER BY {place}"
+        f"{select(query.words)} FROM ({page}) AS page {query.words.then} images AS i"
+        f" WHERE i.id = page.id ORDER BY {order}"
     )
-    return sql, [query.project_id or "", *parameters, query.limit]
+    return sql, [query.project_id or "", *parameters]
 
 
 def _keys(query: ListQuery) -> list[str]:
@@ -245,16 +279,10 @@ def _named(query: ListQuery) -> str:
     return ", ".join(f"{key} AS {place}" for key, place in pairs)
 
 
-def _order(query: ListQuery, keys: Sequence[str], where: _Text | None = None) -> str:
-    """Return the words of an order; without keys that ``where`` says are all alike.
-
-    SQLite knows as much of columns, not of expressions, and would sort.
-    """
-    alike = [] if where is None else where.clauses
+def _order(query: ListQuery, keys: Sequence[str]) -> list[str]:
+    """Return the parts of an ORDER BY."""
     ways = ["ASC" if ascending else "DESC" for _, ascending in query.order]
-    pairs = zip(keys, ways, strict=True)
-    kept = [f"{key} {way}" for key, way in pairs if f"{key} = ?" not in alike]
-    return ", ".join(kept) or keys[-1]
+    return [f"{key} {way}" for key, way in zip(keys, ways, strict=True)]
 
 
 def _parts(lead: Condition | None) -> list[Condition | None]:
@@ -314,9 +342,20 @@ def _in_words(query: ListQuery, condition: Condition, where: _Text) -> None:
     expression = query.words.sort_keys[key].format("i")
     if condition.key == "size" and condition.operator.startswith("<"):
         where.add(f"{expression} >= 0")
-    elif SORT_KEYS[key].startswith("COALESCE"):
+    elif SORT_KEYS[key].startswith("COALESCE") and _takes_null(condition):
         where.add(f"i.{condition.column} IS NOT NULL")
     where.add(f"{expression} {_right(condition)}", *condition.values)
+
+
+def _takes_null(condition: Condition) -> bool:
+    """Return whether a condition holds of what an index has for NULL.
+
+    To ask a row whether its column is NULL takes as long as finding the row.
+    """
+    instead = -1 if condition.key == "size" else ""
+    if condition.operator in ("=", "IN"):
+        return instead in condition.values
+    return condition.operator not in (">", ">=") or condition.values == (instead,)
 
 
 def _opaque(condition: Condition, branch: Branch | None, where: _Text) -> None:
@@ -337,13 +376,15 @@ def _right(condition: Condition) -> str:
     return f"IN ({marks})" if operator == "IN" else f"{operator} {marks}"
 
 
-def _having(query: ListQuery, where: _Text) -> None:
-    """Ask for each property and tag.
+def _having(query: ListQuery, where: _Text, known: Having | None = None) -> None:
+    """Ask for each property and tag but the one that led to the images.
 
     At most one row answers.  A planner would make a join of EXISTS, and try orders of
     joins for minutes when there are hundreds.
     """
     for having in wanted(query):
+        if having == known:
+            continue
         where.add(
             f"(SELECT 1 FROM {having.table} AS h"  # noqa: S608 - as above
             f" WHERE h.image_id = i.id AND {having.clause}) = 1",

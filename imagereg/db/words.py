@@ -31,6 +31,7 @@ class Words:
         sort_keys: what lists are ordered by, in words that an index has.
         then: a join that reads the table on its left first.
         ranges_rows: a comparison of rows is one range of an index.
+        merges_unions: a union in an order reads no more of each branch than is needed.
     """
 
     tags: str
@@ -39,6 +40,7 @@ class Words:
     sort_keys: Mapping[str, str] = field(default_factory=lambda: SORT_KEYS)
     then: str = "CROSS JOIN"
     ranges_rows: bool = True
+    merges_unions: bool = False
 
     @property
     def stops_unions(self) -> bool:
@@ -51,6 +53,7 @@ class Words:
 
 #: Those of SQLite.
 STANDARD = Words(
+    merges_unions=True,
     tags="""(SELECT json_group_array(t.tag) FROM image_tags t
    WHERE t.image_id = i.id)""",
     properties="""(SELECT json_group_object(

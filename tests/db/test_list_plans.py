@@ -24,6 +24,9 @@ FEW, MANY = 1000, 8000
 #: Reading a table or an index from end to end; reading what a subquery found is none.
 WHOLE = re.compile(r"SCAN (i|h|m|x|t|p|image\w*)\b")
 
+#: Reading images of which some are to be in the page.
+BRANCH = re.compile(r"(SCAN|SEARCH) i\b")
+
 WHO = {
     "project": ListQuery(PROJECT, is_admin=False, limit=20),
     "stranger": ListQuery("nobody", is_admin=False, limit=20),
@@ -74,12 +77,13 @@ class Registry:
         return found
 
     def _plan(self, sql: str, parameters: object) -> Iterator[str]:
-        """Yield what is done, and where a branch is sorted."""
-        names: dict[object, str] = {}
+        """Yield what is done, and where what a branch reads is sorted."""
         plan = self.engine.rows(f"EXPLAIN QUERY PLAN {sql}", parameters)  # type: ignore[arg-type] # as it was asked
-        for number, parent, _, text in plan:
-            names[number] = str(text)
-            yield f"{names.get(parent, '')}: {text}"
+        walked = {at for _, at, _, text in plan if BRANCH.match(str(text))}
+        for _, parent, _, text in plan:
+            # The images of the page that was found, which is the root, are sorted.
+            branch = "branch: " if parent and parent in walked else ""
+            yield f"{branch}{text}"
 
 
 def registry(folder: Path, size: int) -> Registry:
