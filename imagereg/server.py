@@ -1,7 +1,7 @@
 """The WSGI server: gunicorn with the settings that measurements chose.
 
 Threads, because they are what keeps stalled clients from starving others: 200 slow
-readers leave a small request at milliseconds.  gunicorn, because it alone refuses
+readers leave a small request at milliseconds; quick requests share one (`lane.py`).  gunicorn, because it alone refuses
 every truncated or malformed body; its Python parser, because the fast one admits
 bare line feeds.  Idle peers are cut by timeouts of the listening socket, which
 accepted sockets inherit; there is no limit on a transfer as a whole.

@@ -10,12 +10,10 @@ Source: DATAPATH 1, 2 and 8.
 import errno
 import logging
 import os
-import select
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from fcntl import ioctl
 from struct import pack
 from termios import TIOCOUTQ
@@ -31,6 +29,7 @@ from imagereg.api.negotiation import WSGI
 from imagereg.api.proxies import CLIENT
 from imagereg.api.routes import FILE, STAGE
 from imagereg.errors import ImageRegError
+from imagereg.lane import Lane
 from imagereg.meters import Meters
 from imagereg.occasion import Occasion, enter
 from imagereg.stores.driver import BlobReader, HasPath
@@ -42,8 +41,11 @@ SENDFILE_BYTES = 1024 * 1024 * 1024
 #: What gunicorn's parser reads of a head at a time.
 HEAD_BYTES = 8192
 
-#: How long a thread waits for the next request of its connection.
-LINGER_MS = 20
+#: How long a process that stops waits for requests that may be under way to it.
+STOPPING_S = 2.0
+
+#: How often it looks meanwhile whether connections are left.
+LOOK_S = 0.1
 
 #: Routes whose bodies are image data.
 UPLOADS = frozenset({FILE, STAGE})
@@ -70,7 +72,10 @@ class Log(Logger):
 
 
 class Worker(ThreadWorker):
-    """gunicorn's threaded worker, which never waits for one peer in its main loop."""
+    """gunicorn's threaded worker, whose threads share a `Lane`.
+
+    Its main loop accepts connections, and never waits for one peer.
+    """
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """Accept connections or not; a worker that stops never will again.
@@ -83,41 +88,57 @@ class Worker(ThreadWorker):
             for listener in self.sockets:
                 listener.close()
 
-    def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        """Take a connection back from its thread; it is hung up in another one.
+    def run(self) -> None:
+        """Serve until told to stop, then until the last connection is closed."""
+        self._asked_to_stop = time.monotonic()
+        self._lane = Lane(self._answer, self.tpool)
+        self._lane.start()
+        try:
+            super().run()
+        finally:
+            self._lane.stop()
 
-        gunicorn would give the peer two seconds to hang up first, here in the loop
-        that accepts connections, for one peer after the other.
+    def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
+        """Wait for new connections; briefly, if there will be none."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else LOOK_S)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Have a new connection wait in the lane, not in a thread of its own."""
+        conn.data_ready = True
+        self._lane.welcome(conn)
+
+    def _answer(self, conn: TConn) -> None:
+        """Answer what a connection asks, and have it rest or hang it up."""
+        kept = self.handle(conn)
+        while kept is True and _has_more(conn.parser):
+            kept = self.handle(conn)
+        if kept is True:
+            self._lane.rest(conn)
+        else:
+            self.method_queue.defer(self._hang_up, conn)
+
+    def _hang_up(self, conn: TConn) -> None:
+        """Close a connection, in another thread than this one.
+
+        The peer may hang up first, for which it has two seconds, and this thread is
+        the one that accepts connections.
         """
-        is_over = not fs.cancelled() and fs.exception() is None and not fs.result()
-        if not is_over:
-            super().finish_request(conn, fs)
-            return
         self.nr_conns -= 1
         self.tpool.submit(conn.close, graceful=True)
 
-    def handle(self, conn: TConn) -> Any:  # noqa: ANN401 - gunicorn says more than bool
-        """Answer requests of one connection as long as they follow each other closely.
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close connections that rested too long, at the end all of them.
 
-        Handing a connection back to the main loop and out to a thread again costs
-        more than many a request.  A thread stays only while there are more threads
-        than connections, so nobody ever waits for one that idles.
+        At the end, too, a request that is under way already is waited for.
         """
-        kept = super().handle(conn)
-        while kept is True and self._stays(conn):
-            kept = super().handle(conn)
-        return kept
-
-    def _stays(self, conn: TConn) -> bool:
-        """Return whether the next request has come within `LINGER_MS`."""
-        if not self.alive or self.nr_conns >= self.cfg.threads:
-            return False
-        parser: Any = conn.parser
-        if parser.unreader.buf.getvalue():
-            return True
-        waiting = select.poll()
-        waiting.register(conn.sock, select.POLLIN)
-        return bool(waiting.poll(LINGER_MS))
+        now = time.monotonic()
+        if self.alive:
+            self._asked_to_stop = now
+        is_late = now - self._asked_to_stop >= STOPPING_S
+        since = now if force or is_late else now - self.cfg.keepalive
+        for conn in self._lane.withdraw(since):
+            self.nr_conns -= 1
+            conn.close()
 
     def handle_request(self, req: Request, conn: TConn) -> bool:
         """Answer one request."""
@@ -125,6 +146,11 @@ class Worker(ThreadWorker):
         unreader.sock = _Filling(conn.sock)
         answered: bool = super().handle_request(req, conn)
         return answered
+
+
+def _has_more(parser: Any) -> bool:  # noqa: ANN401 - the stubs lag behind
+    """Return whether a request came together with the one before."""
+    return bool(parser.unreader.buf.getvalue())
 
 
 class Transport:

@@ -26,7 +26,7 @@ Where the time goes (py-spy, cProfile and strace, 1,000 images):
   why they are read in one pass; finding the image is a tenth, half of it in SQLite;
 - rules and ownership together are less than a twentieth;
 - on 16 connections, four fifths of the samples that held the interpreter's lock were
-  gunicorn's main loop, which is why a thread now stays with a busy connection;
+  gunicorn's main loop, and then threads that took turns at it: see `imagereg/lane.py`;
 - create: a third was Peewee writing the text of three statements, now none;
 - half is SQLite: sixteen indexes, fifteen properties, one sync of the log;
 - copying the log back every 1,000 pages was a quarter of it; 4,000 are cheaper;
@@ -40,8 +40,7 @@ No cache of answers or rows is behind any of this: each request reads the databa
 and each acknowledged write is synced.  What is kept relies on this: verdicts about
 properties follow from one content of the protection file and a set of roles, and go
 with the file's next content; prepared statements follow the schema, as SQLite sees to;
-a connection beyond the pool's size is asked whether it is clean, as all are; and a
-thread stays with its connection only while there are more threads than connections.
+a connection beyond the pool's size is asked whether it is clean, as all are.
 """
 
 import argparse

@@ -1,0 +1,191 @@
+"""The lane: one thread for all who ask, and another one only while it must."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+
+from imagereg.lane import Lane
+from tests.server import eventually
+
+#: What a client asks for a quick answer, for one that takes long, and for none.
+QUICK, LONG, FAULT = b"q", b"l", b"f"
+
+
+@dataclass(eq=False)
+class Peer:
+    """A connection, with both of its ends."""
+
+    sock: socket.socket
+    client: socket.socket
+
+    def ask(self, what: bytes) -> None:
+        """Send a request of one byte."""
+        self.client.sendall(what)
+
+    def answer(self) -> bytes:
+        """Return the answer of one byte."""
+        return self.client.recv(1)
+
+
+@dataclass
+class Service:
+    """A lane that answers with the byte that was asked for.
+
+    Attributes:
+        go_on: set when answers that take long may end.
+        threads: those that answered, in order.
+    """
+
+    stack: ExitStack
+    most: int = 8
+    go_on: threading.Event = field(default_factory=threading.Event)
+    threads: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pool = ThreadPoolExecutor(self.most)
+        self.lane = Lane[Peer](self._answer, self.pool)
+        self.stack.callback(self.pool.shutdown)
+        self.stack.callback(self.lane.stop)
+        self.stack.callback(self.go_on.set)
+        self.lane.start()
+
+    def peers(self, count: int) -> list[Peer]:
+        """Return so many connections that rest."""
+        found = []
+        for _ in range(count):
+            ends = socket.socketpair()
+            for end in ends:
+                end.settimeout(20)
+                self.stack.callback(end.close)
+            found.append(Peer(*ends))
+            self.lane.welcome(found[-1])
+        return found
+
+    def _answer(self, peer: Peer) -> None:
+        asked = peer.sock.recv(1)
+        self.threads.append(threading.get_ident())
+        if asked == FAULT:
+            raise ValueError("not today")
+        if asked == LONG:
+            assert self.go_on.wait(20)
+        peer.sock.sendall(asked)
+        if asked:
+            self.lane.rest(peer)
+
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Yield a function that starts services, which end with the test."""
+    with ExitStack() as stack:
+        yield lambda **wanted: Service(stack, **wanted)
+
+
+def test_requests_that_are_quick_are_all_answered_by_one_thread(start: Start) -> None:
+    service = start(most=32)
+    peers = service.peers(16)
+
+    for _ in range(5):
+        for peer in peers:
+            peer.ask(QUICK)
+        assert [peer.answer() for peer in peers] == [QUICK] * 16
+
+    assert len(service.threads) == 80
+    # A machine that is busy may let one take long after all.
+    assert len(set(service.threads)) < 8
+
+
+def test_a_request_that_takes_long_keeps_nobody_waiting(start: Start) -> None:
+    service = start()
+    slow, slower, *others = service.peers(6)
+    slow.ask(LONG)
+    slower.ask(LONG)
+
+    for _ in range(3):
+        for peer in others:
+            peer.ask(QUICK)
+            assert peer.answer() == QUICK
+
+    service.go_on.set()
+    assert (slow.answer(), slower.answer()) == (LONG, LONG)
+
+
+def test_whoever_comes_when_all_threads_are_kept_is_answered_later(
+    start: Start,
+) -> None:
+    service = start(most=3)
+    *slow, late = service.peers(4)
+    for peer in slow:
+        peer.ask(LONG)
+    assert eventually(lambda: len(service.threads) == 3)
+    late.ask(QUICK)
+    time.sleep(0.05)
+    assert len(service.threads) == 3
+
+    service.go_on.set()
+
+    assert late.answer() == QUICK
+    assert [peer.answer() for peer in slow] == [LONG] * 3
+
+
+def test_a_fault_loses_one_connection_and_no_other(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start()
+    bad, good = service.peers(2)
+    bad.ask(FAULT)
+    good.ask(QUICK)
+
+    assert good.answer() == QUICK
+    assert caplog.messages == ["a connection was lost"]
+
+
+def test_connections_that_rested_long_are_given_back_once(start: Start) -> None:
+    service = start()
+    old = service.peers(2)
+    between = time.monotonic()
+    new = service.peers(1)
+
+    assert service.lane.withdraw(between) == old
+    assert service.lane.withdraw(between) == []
+
+    new[0].ask(QUICK)
+    assert new[0].answer() == QUICK
+    old[0].ask(QUICK)
+    time.sleep(0.05)
+    assert len(service.threads) == 1
+
+
+def test_a_connection_that_asks_has_not_rested(start: Start) -> None:
+    service = start()
+    (peer,) = service.peers(1)
+    peer.ask(LONG)
+    assert eventually(lambda: len(service.threads) == 1)
+
+    assert service.lane.withdraw(time.monotonic()) == []
+
+    service.go_on.set()
+    assert peer.answer() == LONG
+
+
+def test_the_end_waits_for_what_is_being_answered(start: Start) -> None:
+    service = start()
+    slow, idle = service.peers(2)
+    slow.ask(LONG)
+    assert eventually(lambda: len(service.threads) == 1)
+
+    service.lane.stop()
+    service.go_on.set()
+    service.pool.shutdown(wait=True)
+
+    assert slow.answer() == LONG
+    idle.ask(QUICK)
+    assert len(service.threads) == 1
