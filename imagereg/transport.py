@@ -29,7 +29,7 @@ from imagereg.api.negotiation import WSGI
 from imagereg.api.proxies import CLIENT
 from imagereg.api.routes import FILE, STAGE
 from imagereg.errors import ImageRegError
-from imagereg.lane import Lane
+from imagereg.lanes import Lanes
 from imagereg.meters import Meters
 from imagereg.occasion import Occasion, enter
 from imagereg.stores.driver import BlobReader, HasPath
@@ -72,10 +72,15 @@ class Log(Logger):
 
 
 class Worker(ThreadWorker):
-    """gunicorn's threaded worker, whose threads share a `Lane`.
+    """gunicorn's threaded worker, whose threads share `Lanes`.
 
     Its main loop accepts connections, and never waits for one peer.
+
+    Attributes:
+        lanes: how many threads answer at once, but for requests that take long.
     """
+
+    lanes = 1
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """Accept connections or not; a worker that stops never will again.
@@ -91,21 +96,21 @@ class Worker(ThreadWorker):
     def run(self) -> None:
         """Serve until told to stop, then until the last connection is closed."""
         self._asked_to_stop = time.monotonic()
-        self._lane = Lane(self._answer, self.tpool)
-        self._lane.start()
+        self._lanes = Lanes(self._answer, self.tpool, self.lanes)
+        self._lanes.start()
         try:
             super().run()
         finally:
-            self._lane.stop()
+            self._lanes.stop()
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
         """Wait for new connections; briefly, if there will be none."""
         super().wait_for_and_dispatch_events(timeout if self.alive else LOOK_S)
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Have a new connection wait in the lane, not in a thread of its own."""
+        """Have a new connection wait at rest, not in a thread of its own."""
         conn.data_ready = True
-        self._lane.welcome(conn)
+        self._lanes.welcome(conn)
 
     def _answer(self, conn: TConn) -> None:
         """Answer what a connection asks, and have it rest or hang it up."""
@@ -113,7 +118,7 @@ class Worker(ThreadWorker):
         while kept is True and _has_more(conn.parser):
             kept = self.handle(conn)
         if kept is True:
-            self._lane.rest(conn)
+            self._lanes.rest(conn)
         else:
             self.method_queue.defer(self._hang_up, conn)
 
@@ -136,7 +141,7 @@ class Worker(ThreadWorker):
             self._asked_to_stop = now
         is_late = now - self._asked_to_stop >= STOPPING_S
         since = now if force or is_late else now - self.cfg.keepalive
-        for conn in self._lane.withdraw(since):
+        for conn in self._lanes.withdraw(since):
             self.nr_conns -= 1
             conn.close()
 

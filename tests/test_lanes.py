@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagereg.lane import Lane
+from imagereg.lanes import Lanes
 from tests.server import eventually
 
 #: What a client asks for a quick answer, for one that takes long, and for none.
@@ -44,16 +44,17 @@ class Service:
 
     stack: ExitStack
     most: int = 8
+    count: int = 1
     go_on: threading.Event = field(default_factory=threading.Event)
     threads: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pool = ThreadPoolExecutor(self.most)
-        self.lane = Lane[Peer](self._answer, self.pool)
+        self.lanes = Lanes[Peer](self._answer, self.pool, self.count)
         self.stack.callback(self.pool.shutdown)
-        self.stack.callback(self.lane.stop)
+        self.stack.callback(self.lanes.stop)
         self.stack.callback(self.go_on.set)
-        self.lane.start()
+        self.lanes.start()
 
     def peers(self, count: int) -> list[Peer]:
         """Return so many connections that rest."""
@@ -64,7 +65,7 @@ class Service:
                 end.settimeout(20)
                 self.stack.callback(end.close)
             found.append(Peer(*ends))
-            self.lane.welcome(found[-1])
+            self.lanes.welcome(found[-1])
         return found
 
     def _answer(self, peer: Peer) -> None:
@@ -76,7 +77,7 @@ class Service:
             assert self.go_on.wait(20)
         peer.sock.sendall(asked)
         if asked:
-            self.lane.rest(peer)
+            self.lanes.rest(peer)
 
 
 Start = Callable[..., Service]
@@ -154,8 +155,8 @@ def test_connections_that_rested_long_are_given_back_once(start: Start) -> None:
     between = time.monotonic()
     new = service.peers(1)
 
-    assert service.lane.withdraw(between) == old
-    assert service.lane.withdraw(between) == []
+    assert service.lanes.withdraw(between) == old
+    assert service.lanes.withdraw(between) == []
 
     new[0].ask(QUICK)
     assert new[0].answer() == QUICK
@@ -170,7 +171,7 @@ def test_a_connection_that_asks_has_not_rested(start: Start) -> None:
     peer.ask(LONG)
     assert eventually(lambda: len(service.threads) == 1)
 
-    assert service.lane.withdraw(time.monotonic()) == []
+    assert service.lanes.withdraw(time.monotonic()) == []
 
     service.go_on.set()
     assert peer.answer() == LONG
@@ -182,7 +183,7 @@ def test_the_end_waits_for_what_is_being_answered(start: Start) -> None:
     slow.ask(LONG)
     assert eventually(lambda: len(service.threads) == 1)
 
-    service.lane.stop()
+    service.lanes.stop()
     service.go_on.set()
     service.pool.shutdown(wait=True)
 

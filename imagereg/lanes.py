@@ -2,11 +2,11 @@
 
 Threads that run side by side in one process take turns at the interpreter's lock, at
 each read of a socket or of the database, and a turn costs more than many a read.  So
-one thread, which has the lane, answers whoever comes next.  When it has been with one
-request for longer than `STALL_S` and others wait, another thread takes the lane, and
-it ends its request beside it: a transfer, a long page, a client that stalls.  Nobody
-waits long for somebody else's request, and there are no more threads than requests
-that take their time, with what each of them keeps.
+few threads, each of which has a lane, answer whoever comes next.  When one has been
+with a request for longer than `STALL_S`, another thread takes its lane, and it ends
+the request beside it: a transfer, a long page, a client that stalls.
+Nobody waits long for somebody else's request, and there are no more threads than lanes
+and requests that take their time, with what each of them keeps.
 
 Source: DATAPATH 1 and 8.
 """
@@ -36,35 +36,41 @@ class Connection(Protocol):
 C = TypeVar("C", bound=Connection)
 
 
-class _Stay:
-    """A thread's stay in the lane.
+class _Lane:
+    """A thread's stay in a lane.
 
     Attributes:
         begun: how many requests it has taken.
         is_busy: it is answering one.
-        is_over: another thread has the lane now.
+        is_left: another thread has the lane now.
     """
 
-    __slots__ = ("begun", "is_busy", "is_over")
+    __slots__ = ("begun", "is_busy", "is_left")
 
     def __init__(self) -> None:
         self.begun = 0
         self.is_busy = False
-        self.is_over = False
+        self.is_left = False
 
 
-class Lane(Generic[C]):
-    """Connections at rest, and the thread that answers the next one that asks."""
+class Lanes(Generic[C]):
+    """Connections at rest, and the threads that answer the next one that asks."""
 
     def __init__(
-        self, answer: Callable[[C], None], threads: ThreadPoolExecutor
+        self, answer: Callable[[C], None], threads: ThreadPoolExecutor, count: int
     ) -> None:
-        """Answer by ``answer``, which hands the connection back if it is kept."""
+        """Take no connection yet.
+
+        Args:
+            answer: answers one request, and gives the connection back if it is kept.
+            threads: where lanes run, and requests that take long.
+            count: of lanes: more than one use the time in which a request waits.
+        """
         self._answer = answer
         self._threads = threads
         self._waiting = select.epoll()
         self._resting: dict[int, tuple[C, float]] = {}
-        self._stay = _Stay()
+        self._lanes = [_Lane() for _ in range(count)]
         self._is_stirred = threading.Event()
         self._is_over = False
         self._end = os.eventfd(0)
@@ -72,8 +78,9 @@ class Lane(Generic[C]):
 
     def start(self) -> None:
         """Begin to answer."""
-        self._threads.submit(self._run, self._stay)
-        threading.Thread(target=self._watch, name="lane", daemon=True).start()
+        for lane in self._lanes:
+            self._threads.submit(self._run, lane)
+        threading.Thread(target=self._watch, name="lanes", daemon=True).start()
 
     def stop(self) -> None:
         """Answer no more; requests that were taken go on to their end."""
@@ -106,18 +113,18 @@ class Lane(Generic[C]):
                 found.append(connection)
         return found
 
-    def _run(self, stay: _Stay) -> None:
+    def _run(self, lane: _Lane) -> None:
         """Answer one connection after another, as long as this thread may."""
-        while not stay.is_over and not self._is_over:
+        while not lane.is_left and not self._is_over:
             for number, _ in self._waiting.poll(maxevents=1):
                 found = self._resting.pop(number, None)
                 if found is not None:
-                    stay.begun += 1
-                    stay.is_busy = True
+                    lane.begun += 1
+                    lane.is_busy = True
                     if not self._is_stirred.is_set():
                         self._is_stirred.set()
                     self._answer_one(found[0])
-                    stay.is_busy = False
+                    lane.is_busy = False
 
     def _answer_one(self, connection: C) -> None:
         try:
@@ -127,31 +134,29 @@ class Lane(Generic[C]):
             log.exception("a connection was lost")
 
     def _watch(self) -> None:
-        """Have another thread take the lane when a request keeps others waiting."""
-        seen = self._stay, 0
+        """Give the lane of a thread that takes long to another thread."""
+        seen = [0 for _ in self._lanes]
         while not self._is_over:
             self._is_stirred.wait()
             time.sleep(STALL_S)
-            stay = self._stay
-            if not stay.is_busy:
+            if not self._is_busy():
                 self._is_stirred.clear()
-                # It may have become busy before, and believed this thread awake.
-                if stay.is_busy:
+                # One may have become busy before, and believed this thread awake.
+                if self._is_busy():
                     self._is_stirred.set()
-            elif seen == (stay, stay.begun) and self._somebody_waits():
-                self._hand_over()
-            seen = stay, stay.begun
+            for number, lane in enumerate(self._lanes):
+                if lane.is_busy and lane.begun == seen[number]:
+                    self._hand_over(number)
+                seen[number] = self._lanes[number].begun
 
-    def _hand_over(self) -> None:
-        self._stay.is_over = True
-        self._stay = _Stay()
+    def _is_busy(self) -> bool:
+        return any(lane.is_busy for lane in self._lanes)
+
+    def _hand_over(self, number: int) -> None:
+        self._lanes[number].is_left = True
+        self._lanes[number] = _Lane()
         try:
-            self._threads.submit(self._run, self._stay)
+            self._threads.submit(self._run, self._lanes[number])
         except RuntimeError:
-            # The threads are called together to end, before the lane is.
+            # All threads are told to end, and then these here are.
             log.debug("no thread takes the lane any more")
-
-    def _somebody_waits(self) -> bool:
-        waiting = select.poll()
-        waiting.register(self._waiting, select.POLLIN)
-        return bool(waiting.poll(0))
