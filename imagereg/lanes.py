@@ -24,7 +24,7 @@ from typing import Generic, Protocol, TypeVar
 log = logging.getLogger(__name__)
 
 #: How long one request may keep others waiting, in seconds, give or take as much.
-STALL_S = 0.005
+STALL_S = 0.01
 
 
 class Connection(Protocol):
