@@ -55,7 +55,8 @@ _FILES = ("cafile", "certfile", "keyfile")
 _ACCESS_RULES = {"OpenStack-Identity-Access-Rules": "1.0"}
 
 #: Refusals that are not about the token: of our account, our patience, our pace.
-_ABOUT_US = frozenset({401, 403, 408, 429})
+_PATIENCE = frozenset({408, 429})
+_ABOUT_US = frozenset({401, 403}) | _PATIENCE
 
 #: Who cannot be reached is not always told apart from who has no versions to offer.
 _AWAY = (exceptions.ConnectionError, exceptions.DiscoveryFailure)
@@ -121,22 +122,56 @@ class Keystone:
         flags = {"allow_expired": "1"} if allow_expired else {}
         if not self._wanted.include_service_catalog:
             flags["nocatalog"] = "1"
-        try:
-            reply = self._adapter.get(
-                "/auth/tokens",
-                params=flags,
-                headers={"X-Subject-Token": token, **_ACCESS_RULES},
-                log=False,
-            )
-        except exceptions.HTTPClientError as error:
-            # Keystone and what is in front of it refuse odd tokens in several ways.
-            if error.http_status in _ABOUT_US:
-                raise
+        status, body = self._ask(token, flags)
+        if status == 401 or (status == 404 and not self._is_known()):
+            # Our own token ended before its time.
+            self._adapter.invalidate()
+            status, body = self._ask(token, flags)
+        if status == 200:
+            return body
+        # Keystone and what is in front of it refuse odd tokens in several ways.
+        if 400 <= status < 500 and status not in _ABOUT_US:
             return None
-        if reply.status_code != 200:
-            raise exceptions.HttpError(http_status=reply.status_code)
-        body: bytes = reply.content
-        return body
+        raise exceptions.HttpError(http_status=status)
+
+    def _is_known(self) -> bool:
+        """Return whether our own token counts, where that takes a question.
+
+        Of an application credential that was deleted Keystone says that it is not
+        found, in the place of what it was asked about.
+        """
+        if self._wanted.auth_type != _CREDENTIAL:
+            return True
+        status, _ = self._ask(self._adapter.get_token() or "", {})
+        return status == 200
+
+    def _ask(self, token: str, flags: dict[str, str]) -> tuple[int, bytes]:
+        """Return the status and the body of an answer about a token."""
+        self._log_in()
+        reply = self._adapter.get(
+            "/auth/tokens",
+            params=flags,
+            headers={"X-Subject-Token": token, **_ACCESS_RULES},
+            log=False,
+            raise_exc=False,
+            # To log in again is ours, so that its failure is told apart.
+            allow_reauth=False,
+        )
+        return reply.status_code, reply.content
+
+    def _log_in(self) -> None:
+        """Have a token of our own.
+
+        Raises:
+            exceptions.Unauthorized: the account is refused, by whatever status: a
+                credential that was deleted is not found, as an unknown token is.
+        """
+        try:
+            self._adapter.get_token()
+        except exceptions.HTTPClientError as error:
+            if error.http_status in _PATIENCE:
+                raise
+            raise exceptions.Unauthorized(http_status=error.http_status) from None
 
 
 def _faults(wanted: KeystoneAuth) -> Iterator[str]:
@@ -210,10 +245,11 @@ def _unavailable(error: exceptions.ClientException) -> IdentityUnavailable:
     """
     status = getattr(error, "http_status", None)
     kind = type(error).__name__
-    if status in (401, 403):
+    if status in (401, 403) or isinstance(error, exceptions.Unauthorized):
         _log.error(
             "Keystone refuses the account of [keystone_authtoken] (%s): check "
-            "username, password, project, domains and roles",
+            "username, password, project and domains, or the application credential, "
+            "and the roles",
             status,
         )
     else:

@@ -509,6 +509,32 @@ def test_an_application_credential_logs_in(
     assert listed(bad, identity.issue()).status == 503
 
 
+def test_a_credential_that_was_deleted_makes_no_token_wrong(
+    other: Callable[..., LocalRegistry],
+    identity: SmallKeystone,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    identity.credentials["c-1"] = "canary-secret"
+    login = {"application_credential_id": "c-1"}
+    house = other(**CREDENTIAL, **login, application_credential_secret="canary-secret")
+    known, unknown = identity.issue(), identity.issue()
+    statuses = [listed(house, known).status, listed(house, "wrong").status]
+    asked = identity.asked["validate"]
+    statuses.append(listed(house, "wrong").status)
+    asked -= identity.asked["validate"]
+    identity.forget("c-1")
+    caplog.clear()
+
+    answers = [listed(house, each) for each in (known, unknown, "unknown-too")]
+    identity.credentials["c-1"] = "canary-secret"
+    answers.append(listed(house, unknown))
+
+    # One that is wrong is remembered.
+    assert (statuses, asked) == ([200, 401, 401], 0)
+    assert [answer.status for answer in answers] == [200, 503, 503, 200]
+    assert "Keystone refuses the account of [keystone_authtoken] (404)" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

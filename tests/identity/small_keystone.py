@@ -32,6 +32,8 @@ class SmallKeystone:
         tokens: token -> its document.
         image_url: where the catalogue has the image service of region ``one``.
         credentials: application credentials, id -> secret.
+        made_by: token of this service -> the credential that it logged in by.
+        gone: credentials that were deleted, and their tokens.
         fault: what happens instead of an answer, see `_Handler.fail`.
         asked: how often each kind of call came: ``login``, ``validate``.
         flags: the query of the last validation.
@@ -42,6 +44,8 @@ class SmallKeystone:
         self.own: set[str] = set()
         self.image_url = ""
         self.credentials: dict[str, str] = {}
+        self.made_by: dict[str, str] = {}
+        self.gone: set[str] = set()
         self.fault = ""
         self.asked: Counter[str] = Counter()
         self.flags: dict[str, list[str]] = {}
@@ -71,6 +75,13 @@ class SmallKeystone:
             "http_request_max_retries": 0,
             **more,
         }
+
+    def forget(self, credential: str) -> None:
+        """Delete an application credential, and with it its tokens."""
+        del self.credentials[credential]
+        made = {own for own, by in self.made_by.items() if by == credential}
+        self.gone |= {credential, *made}
+        self.own -= made
 
     def issue(
         self,
@@ -133,8 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.service.flags = parse_qs(url.query)
         if self.service.fault:
             return self.fail(self.service.fault)
-        if self.headers["X-Auth-Token"] not in self.service.own:
-            return self.refuse(401)
+        own = self.headers["X-Auth-Token"]
+        if own not in self.service.own:
+            # As the real one has it: what is gone is not found, whoever asks for it.
+            return self.refuse(404 if own in self.service.gone else 401)
         token = self.headers["X-Subject-Token"]
         document = self.service.tokens.get(token)
         # As the real one has it: whoever would not enforce rules is told nothing.
@@ -151,8 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.service.asked["login"] += 1
         if self.service.fault == "away":
             return self.fail("away")
-        if not self.service.knows(body["auth"]["identity"]):
-            return self.refuse(401)
+        identity = body["auth"]["identity"]
+        credential = identity.get("application_credential", {}).get("id", "")
+        if not self.service.knows(identity):
+            return self.refuse(404 if credential in self.service.gone else 401)
         scope = body["auth"].get("scope", {}).get("project", {"name": "by-credential"})
         own = self.service.issue(
             scope.get("name") or scope.get("id"),
@@ -160,6 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
             catalog=self.service.catalog(),
         )
         self.service.own.add(own)
+        self.service.made_by[own] = credential
         document = self.service.tokens[own]
         return self.say(201, {"token": document}, {"X-Subject-Token": own})
 

@@ -109,10 +109,14 @@ class Keystone:
         return found
 
     def credential(
-        self, user: str, lasts_s: float | None = None, **fields: object
+        self,
+        user: str,
+        lasts_s: float | None = None,
+        project: str = "demo",
+        **fields: object,
     ) -> tuple[str, str]:
         """Return id and secret of a new application credential of a user."""
-        token = self.login(user)
+        token = self.login(user, project)
         path = f"/users/{self.user_id(token)}/application_credentials"
         wanted = {"name": uuid4().hex, **fields}
         if lasts_s is not None:
@@ -139,6 +143,13 @@ class Keystone:
         """End a token before its time."""
         ended = self.call("DELETE", "/auth/tokens", None, token, X_Subject_Token=token)
         assert ended.status == 204, ended
+
+    def forget(self, user: str, credential: tuple[str, str], project: str) -> None:
+        """Delete an application credential of a user, and with it its tokens."""
+        token = self.login(user, project)
+        place = f"/users/{self.user_id(token)}/application_credentials/{credential[0]}"
+        gone = self.call("DELETE", place, None, token)
+        assert gone.status == 204, gone
 
     def register(self, url: str, region: str) -> None:
         """Have the catalogue name the image service of a new region."""

@@ -6,6 +6,7 @@ Source: contract auth 1, 1.2, 3, rulings U-8 to U-10.
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,3 +230,73 @@ def test_several_workers_and_threads(
     assert owners == owners[:2] * 12
     assert joined.startswith(b"HTTP/1.1 401 ")
     assert not any(token in server.log() for token in tokens)
+
+
+def by_credential(keystone: Keystone, **login: object) -> dict[str, dict[str, object]]:
+    """Return the configuration of a registry that has no password."""
+    section = {
+        "auth_url": keystone.url,
+        "auth_type": "v3applicationcredential",
+        "http_connect_timeout": 60,
+        **login,
+    }
+    return {"paste_deploy": {"flavor": "keystone"}, "keystone_authtoken": section}
+
+
+def test_a_registry_logs_in_by_its_own_application_credential(
+    keystone: Keystone, tmp_path: Path
+) -> None:
+    # Restricted, with the one role that may confirm tokens, as it is made by default.
+    credential = keystone.credential("imagereg", project="service")
+    login = {
+        "application_credential_id": credential[0],
+        "application_credential_secret": credential[1],
+    }
+    server = Server(tmp_path, by_credential(keystone, **login)).start()
+    member, other = keystone.login("demo-member"), keystone.login("demo-member")
+    revoked, reader = keystone.login("demo-member"), keystone.login("demo-reader")
+    try:
+        client = server.client(with_(member))
+        image_id = client.create()["id"]
+        service = keystone.login("imagereg", "service")
+        keystone.revoke(revoked)
+        valid = [
+            server.client(with_(token, vouching)).get(f"/v2/images/{image_id}").status
+            for token, vouching in ((member, service), (reader, ""))
+        ]
+        invalid = [
+            server.client(with_(token)).get("/v2/images").status
+            for token in (revoked, "gAAAAAB" + "A" * 180)
+        ]
+        keystone.forget("imagereg", credential, "service")
+        # Tokens of a credential end with it.  Who is remembered goes on; of others
+        # nobody says who they are, which is no word against them.
+        remembered = client.get("/v2/images").status
+        answer = server.client(with_(other)).get("/v2/images")
+        anonymous = server.client({}).get("/v2/images").status
+    finally:
+        server.stop()
+
+    assert (valid, invalid) == ([200, 200], [401, 401])
+    assert (remembered, anonymous) == (200, 401)
+    assert (answer.status, "retry-after" in answer.headers) == (503, True)
+    assert "Keystone refuses the account of [keystone_authtoken]" in server.log()
+    assert credential[1] not in server.log()
+
+
+def test_an_application_credential_has_a_name_that_is_its_users(
+    keystone: Keystone, make: Make
+) -> None:
+    name = "imagereg-validator"
+    _, secret = keystone.credential("imagereg", project="service", name=name)
+    login = {
+        "application_credential_name": name,
+        "application_credential_secret": secret,
+        "token_cache_time": -1,
+    }
+    named = make(by_credential(keystone, username="imagereg", **login))
+    someones = make(by_credential(keystone, username="demo-member", **login))
+    token = keystone.login("demo-member")
+
+    assert listed(named, token) == 200
+    assert listed(someones, token) == 503
