@@ -8,13 +8,18 @@ from collections.abc import Iterable
 import orjson
 
 from imagereg.db.engine import Engine
-from imagereg.db.models import CondemnedRow, LocationRow
+from imagereg.db.models import HEAD, CondemnedRow, LocationRow, PropertyRow
 from imagereg.errors import StaleImage
 from imagereg.model import Image, Location, PlaceChanges, now_us
 
+#: The property that lists stores which imports could not fill.
+FAILED = "os_glance_failed_import"
+
 
 def add_place(engine: Engine, image_id: str, location: Location) -> None:
-    """Insert a location.  Bytes at the same place, once condemned, are in use again.
+    """Insert a location, whose store is in no list of failures any more.
+
+    Bytes at the same place, once condemned, are in use again.
 
     Raises:
         StaleImage: they are just being removed.
@@ -30,6 +35,21 @@ def add_place(engine: Engine, image_id: str, location: Location) -> None:
         metadata=orjson.dumps(location.metadata).decode(),
         store=location.store,
     ).execute(engine.peewee)
+    _forgive(engine, image_id, location.store)
+
+
+def _forgive(engine: Engine, image_id: str, store: str | None) -> None:
+    """Take a store out of the list of those that an import could not fill."""
+    rows = engine.rows(
+        "SELECT value FROM image_properties WHERE image_id = ? AND name = ?",
+        (image_id, FAILED),
+    )
+    failed = str(rows[0][0]).split(",") if rows else []
+    if store in failed:
+        left = ",".join(name for name in failed if name != store)
+        PropertyRow.update(value=left, head=left[:HEAD]).where(
+            PropertyRow.image_id == image_id, PropertyRow.name == FAILED
+        ).execute(engine.peewee)
 
 
 def is_being_cleared(engine: Engine, image_id: str) -> bool:

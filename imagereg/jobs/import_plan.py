@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from imagereg.db.jobs import Job
+from imagereg.db.places import FAILED
 from imagereg.jobs.import_request import ImportMethod
 from imagereg.jobs.import_rights import caller_of
 from imagereg.model import Caller, Image, Status
 
-#: Properties that tell clients how far the stores are.
+#: The property that tells clients which stores are still to be filled.
 IMPORTING = "os_glance_importing_to_stores"
-FAILED = "os_glance_failed_import"
 
 #: The statuses of an image whose stores are being filled.
 UNDER_WAY = (Status.IMPORTING, Status.ACTIVE, Status.DEACTIVATED)

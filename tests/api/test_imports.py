@@ -535,6 +535,22 @@ def test_a_failed_store_is_forgotten_when_it_is_tried_again(
     assert image.facts == ("active", "fast,slow", "", "cheap")
 
 
+def test_a_store_that_got_the_data_in_another_way_failed_no_more(
+    registry: LocalRegistry, web: Web
+) -> None:
+    for store in ("fast", "cheap"):
+        spoil(registry, store)
+    image = Importing(registry).fetch(
+        web, stores=["fast", "cheap"], all_stores_must_succeed=False
+    )
+    image.work()
+    mend(registry.where / "images" / "fast")
+
+    image.upload()
+
+    assert image.facts == ("active", "fast", "", "cheap")
+
+
 @pytest.mark.parametrize("stores", [["fast"], ["fast", "cheap"]])
 def test_data_that_are_not_what_the_format_says(
     registry: LocalRegistry, web: Web, stores: list[str]

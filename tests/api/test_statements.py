@@ -48,7 +48,7 @@ TABLE = """
     2 1 1 PATCH /v2/images/<image_id>: community
     2 1 1 PATCH /v2/images/<image_id>: owner
     6 11 3 DELETE /v2/images/<image_id>
-    6 7 2 PUT /v2/images/<image_id>/file
+    7 7 2 PUT /v2/images/<image_id>/file
     3 0 0 GET /v2/images/<image_id>/file
     1 0 0 GET /v2/images/<image_id>/file: deactivated
     14 6 2 PUT /v2/images/<image_id>/stage
