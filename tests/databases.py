@@ -3,7 +3,8 @@
 ``IMAGEREG_TEST_DATABASE`` is ``sqlite`` (the default), ``postgresql`` or ``mariadb``.
 A database is known by the file that it would have on SQLite, so whoever is given the
 same path has the same database.  On a server it is made when somebody first asks for
-it, and emptied for the next one when the module of tests is over.
+it, and emptied for the next one when the module of tests is over; not as long as a
+server or a thread that outlives its test still has it open, and would work on.
 """
 
 import contextlib
@@ -28,6 +29,15 @@ NAME = os.environ.get("IMAGEREG_TEST_DATABASE", "sqlite")
 HELPERS = Path(__file__).parent / "services"
 
 _TEMPLATE = "imagereg_template"
+
+#: How many others have a connection to the database that is asked.
+_OTHERS = {
+    "postgresql": "SELECT COUNT(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'",
+    "mariadb": "SELECT COUNT(*) FROM information_schema.processlist"
+    " WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+}
 
 #: Tables that say how the others are made, and whose turn it is to write.
 _KEPT = {"schema_versions", "write_turn"}
@@ -105,6 +115,7 @@ class Service:
         self._durable = durable
         self._made: dict[str, str] = {}
         self._free: list[str] = []
+        self._open: list[str] = []
         self._numbers = itertools.count()
         self.kept: frozenset[str] = frozenset()
         self.url = ""
@@ -153,14 +164,19 @@ class Service:
     def database(self, key: str) -> str:
         """Return the URL of the database for ``key``, with its tables."""
         if key not in self._made:
-            if self._free:
-                name = self._free.pop()
-                self._clean(name)
-            else:
-                name = f"imagereg_{next(self._numbers)}"
-                self._create(name)
-            self._made[key] = name
+            self._made[key] = self._fresh()
         return self.url_of(self._made[key])
+
+    def _fresh(self) -> str:
+        """Return the name of a database that is empty, and nobody's."""
+        while self._free:
+            name = self._free.pop()
+            if self._clean(name):
+                return name
+            self._open.append(name)
+        name = f"imagereg_{next(self._numbers)}"
+        self._create(name)
+        return name
 
     def url_of(self, name: str) -> str:
         """Return the URL of a database of this server."""
@@ -177,7 +193,9 @@ class Service:
 
     def give_back(self, keys: frozenset[str]) -> None:
         """Let databases be emptied and used again, which is quicker than to drop."""
+        self._free += self._open
         self._free += [self._made.pop(key) for key in keys]
+        self._open = []
 
     def empty(self, name: str) -> str:
         """Return the URL of a fresh database without tables."""
@@ -208,12 +226,16 @@ class Service:
             for statement in self._statements:
                 engine.execute(statement)
 
-    def _clean(self, name: str) -> None:
+    def _clean(self, name: str) -> bool:
+        """Empty a database, unless somebody has it open."""
         with opened(self.url_of(name)) as engine, engine.transaction():
+            if engine.rows(_OTHERS[self.kind]) != [(0,)]:
+                return False
             clear(engine)
             # Some tests are about other versions.
             engine.execute("DELETE FROM schema_versions")
             engine.insert("schema_versions", self._versions)
+        return True
 
     def _run(self, sql: str) -> None:
         with opened(self.url) as engine:

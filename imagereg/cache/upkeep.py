@@ -58,9 +58,21 @@ class Upkeep:
         self._rounded = self._fetched = 0.0
         self._fault = ""
 
-    def start(self) -> None:
-        """Keep order from now on; called in each process after it forked."""
-        threading.Thread(target=self._keep, name="cache", daemon=True).start()
+    def start(self) -> Callable[[], None]:
+        """Keep order from now on; called in each process after it forked.
+
+        Returns what ends it.
+        """
+        stopped = threading.Event()
+        threading.Thread(
+            target=self._keep, args=(stopped,), name="cache", daemon=True
+        ).start()
+
+        def stop() -> None:
+            stopped.set()
+            self.cache.changed.set()
+
+        return stop
 
     def prune(self) -> Pruned:
         """Remove copies, those first that were used least recently, down to the limit.
@@ -132,9 +144,11 @@ class Upkeep:
             return False
         return directory.dequeue(image_id)
 
-    def _keep(self) -> None:
+    def _keep(self, stopped: threading.Event) -> None:
         while True:
             self.cache.changed.wait(BOOKS_S)
+            if stopped.is_set():
+                return
             is_wanted = self.cache.changed.is_set()
             self.cache.changed.clear()
             self.try_run(is_wanted=is_wanted)

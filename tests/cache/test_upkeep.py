@@ -1,14 +1,17 @@
 """Pruning, cleaning and fetching ahead.  Source: contract stores 8."""
 
+import contextlib
 import logging
 import os
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imagereg.cache import upkeep as upkeep_module
-from imagereg.cache.upkeep import Pruned
+from imagereg.cache.upkeep import Pruned, Upkeep
 from tests.cache.conftest import SIZE, Cached, Kept, MakeCached
 from tests.server import eventually
 
@@ -26,6 +29,19 @@ def fill(cached: Cached, count: int) -> list[Kept]:
 def files(cached: Cached) -> set[str]:
     """Return the names of the finished copies."""
     return {path.name for path in cached.path.iterdir() if path.is_file()}
+
+
+@contextlib.contextmanager
+def started(upkeep: Upkeep) -> Iterator[None]:
+    """Have a thread keep order during a block: later tests may have its database."""
+    stop = upkeep.start()
+    (thread,) = (each for each in threading.enumerate() if each.name == "cache")
+    try:
+        yield
+    finally:
+        stop()
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def aged(path: Path, age_s: float) -> Path:
@@ -299,10 +315,10 @@ def test_nothing_is_looked_through_between_rounds(
 
 def test_what_is_asked_for_is_begun_with_at_once(cached: Cached) -> None:
     kept = cached.image()
-    cached.upkeep.start()
-
     path = f"/v2/cache/{kept.image.id}"
-    assert cached.registry.admin.request("PUT", path).status == 202
 
-    assert eventually(lambda: cached.cache.holds(kept.image), timeout_s=3)
-    assert eventually(lambda: cached.cache.directory.queued() == [])
+    with started(cached.upkeep):
+        assert cached.registry.admin.request("PUT", path).status == 202
+
+        assert eventually(lambda: cached.cache.holds(kept.image), timeout_s=3)
+        assert eventually(lambda: cached.cache.directory.queued() == [])

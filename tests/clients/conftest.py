@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import databases
 from tests.environments import programs_of, run
 from tests.server import Server
 
@@ -50,8 +51,8 @@ def noise(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server that asks nobody who he is, as the clients meet it at first."""
-    running = Server(
-        tmp_path_factory.mktemp("registry"), {"paste_deploy": {"flavor": None}}
-    ).start()
+    where = tmp_path_factory.mktemp("registry")
+    databases.keep(where)
+    running = Server(where, {"paste_deploy": {"flavor": None}}).start()
     yield running
     running.stop()

@@ -19,6 +19,7 @@ from imagereg.db.schema import prepare
 from imagereg.errors import Invalid, StoreUnavailable
 from tests import databases
 from tests.db.conformance import Connect, EngineConformance
+from tests.server import eventually
 
 pytestmark = pytest.mark.skipif(
     databases.NAME == "sqlite",
@@ -232,3 +233,17 @@ def test_processes_that_race_never_exceed_a_quota_together(engine: Engine) -> No
 
     assert sum(made) == quota
     assert engine.rows("SELECT COUNT(*) FROM images") == [(quota,)]
+
+
+def test_a_database_that_somebody_has_open_is_given_to_nobody_else() -> None:
+    server = databases.service(databases.NAME)
+    first, second = f"/{uuid4()}", f"/{uuid4()}"
+    url = databases.connection(first)
+    with databases.opened(url) as engine:
+        engine.check()
+        server.give_back(frozenset({first}))
+
+        assert databases.connection(second) != url
+
+    server.give_back(frozenset())
+    assert eventually(lambda: databases.connection(f"/{uuid4()}") == url)

@@ -13,6 +13,7 @@ import pytest
 
 from imagereg.fetch import Choices, FetchConfig, Fetcher, FixedAuth
 from imagereg.fetch.config import CacheSection, FileSystem, GlanceSection
+from tests import databases
 from tests.mounts import SHARING as SHARING_VOLUMES
 from tests.mounts import sharing
 from tests.server import PROGRAM, Config, Server
@@ -35,6 +36,7 @@ METADATA = json.dumps({"id": "fs-1", "mountpoint": "{dir}/state/images"})
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server whose store other machines have mounted."""
     where = tmp_path_factory.mktemp("shared")
+    databases.keep(where)
     running = Server(where, SHARING, files={"metadata.json": METADATA})
     running.start()
     yield running
