@@ -52,6 +52,7 @@ from imagereg.metadefs.namespaces import Namespaces
 from imagereg.meters import Meters
 from imagereg.readiness import make_readiness
 from imagereg.settings import Settings
+from imagereg.settings.own import Own
 from imagereg.stores.signatures import Signatures
 from imagereg.stores.url_filter import URLFilter
 
@@ -158,57 +159,31 @@ def _parts(ground: Ground) -> Parts:
 
 
 def _services(ground: Ground) -> Services:
-    settings, images, engine = ground.settings, ground.images, ground.engine
+    settings, images, declared = ground.settings, ground.images, ground.declared
     base, formats = settings.default, settings.image_format
-    schema = image_schema(formats.disk_formats, formats.container_formats)
-    declared = ground.declared
-    documents = schema_documents(
-        formats.disk_formats, formats.container_formats, declared
-    )
-    copies = ground.cache.cache if ground.cache else None
+    names = formats.disk_formats, formats.container_formats
+    schema, documents = image_schema(*names), schema_documents(*names, declared)
     return Services(
         authenticator=ground.authenticator,
         gate=ground.gate,
         images=images,
         catalog=Catalog(images),
-        metadata=Metadata(
-            images,
-            ground.limits,
-            ground.quotas,
-            ground.removal,
-            ground.locations,
-            copies.forget if copies else lambda image_id: None,
-        ),
+        metadata=_metadata(ground),
         data=_data(ground),
-        downloads=Downloads(
-            ground.sources,
-            settings.multi_store,
-            copies,
-            _announce(ground),
-            ground.meters,
-        ),
-        front_end=FrontEnd(
-            settings.imagereg.x_accel_redirect,
-            Peers(settings.imagereg.trusted_proxies),
-        ),
-        staging=Staging(
-            ground.staged,
-            ground.quotas,
-            StagingRules(
-                ground.limits, enabled="glance-direct" in base.enabled_import_methods
-            ),
-        ),
+        downloads=_downloads(ground),
+        front_end=_front_end(settings.imagereg),
+        staging=_staging(ground),
         tags=Tags(images, ground.limits),
-        members=Members(MemberRepository(engine), ground.limits),
+        members=Members(MemberRepository(ground.engine), ground.limits),
         actions=Actions(images),
         locations=ground.locations,
         tasks=_tasks(ground),
         imports=_imports(ground),
-        metadefs=Namespaces(NamespaceRepository(engine)),
+        metadefs=Namespaces(NamespaceRepository(ground.engine)),
         quotas=ground.quotas,
         health=_health(ground),
         meters=ground.meters,
-        find_backlog=partial(find_backlog, engine),
+        find_backlog=partial(find_backlog, ground.engine),
         cache=ground.cache,
         bodies=ImageBodies(schema, declared),
         options=_document_options(ground),
@@ -217,14 +192,50 @@ def _services(ground: Ground) -> Services:
         page_default=base.limit_param_default,
         page_max=base.api_limit_max,
         public_endpoint=base.public_endpoint,
-        versions=advertised(
-            cache=copies is not None, several_stores=settings.multi_store
-        ),
+        versions=_versions(ground),
         import_methods=base.enabled_import_methods,
         schemas=documents,
         description=Description(ROUTES, schema, documents),
         audit=_audit(ground),
     )
+
+
+def _versions(ground: Ground) -> tuple[tuple[str, str], ...]:
+    return advertised(
+        cache=ground.cache is not None, several_stores=ground.settings.multi_store
+    )
+
+
+def _metadata(ground: Ground) -> Metadata:
+    cache = ground.cache.cache if ground.cache else None
+    return Metadata(
+        ground.images,
+        ground.limits,
+        ground.quotas,
+        ground.removal,
+        ground.locations,
+        cache.forget if cache else lambda image_id: None,
+    )
+
+
+def _downloads(ground: Ground) -> Downloads:
+    return Downloads(
+        ground.sources,
+        ground.settings.multi_store,
+        ground.cache.cache if ground.cache else None,
+        _announce(ground),
+        ground.meters,
+    )
+
+
+def _front_end(own: Own) -> FrontEnd:
+    return FrontEnd(own.x_accel_redirect, Peers(own.trusted_proxies))
+
+
+def _staging(ground: Ground) -> Staging:
+    is_enabled = "glance-direct" in ground.settings.default.enabled_import_methods
+    rules = StagingRules(ground.limits, enabled=is_enabled)
+    return Staging(ground.staged, ground.quotas, rules)
 
 
 def _audit(ground: Ground) -> Audit | None:

@@ -2,7 +2,7 @@
 
 Threads, because they are what keeps stalled clients from starving others: 200 slow
 readers leave a small request at milliseconds.  What is quick shares few of them, see
-`lanes.py`.  gunicorn, because it alone refuses every truncated or malformed body; its
+`leaders.py`.  gunicorn, because it alone refuses every truncated or malformed body; its
 Python parser, because the fast one admits bare line feeds.  Idle peers are cut by
 timeouts of the listening socket, which accepted sockets inherit; there is no limit on
 a transfer as a whole.
@@ -49,9 +49,9 @@ GRACE_S = 3600
 THREADS = 192
 
 #: How many requests a process answers at once whose database is a server: while one
-#: waits for it, others go on.  With 1 lane a process did a third of what it does with 8
+#: waits for it, others go on.  With 1 a process did a third of what it does with 8
 #: (show, PostgreSQL, 16 connections); on SQLite a request seldom waits.
-SERVER_LANES = 8
+SERVER_LEADERS = 8
 
 KEEPALIVE_S = 30
 
@@ -223,7 +223,7 @@ class _Server(BaseApplication):
 
     def _post_worker_init(self, worker: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
         if self._registry.engine.dialect.pool is not None:
-            worker.lanes = SERVER_LANES
+            worker.leaders = SERVER_LEADERS
         self._registry.recovery.start()
         self._registry.scrubber.start(self._settings.default.wakeup_time)
         self._registry.rounds.start()

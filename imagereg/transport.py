@@ -29,7 +29,7 @@ from imagereg.api.negotiation import WSGI
 from imagereg.api.proxies import CLIENT
 from imagereg.api.routes import FILE, STAGE
 from imagereg.errors import ImageRegError
-from imagereg.lanes import Lanes
+from imagereg.leaders import Leaders
 from imagereg.meters import Meters
 from imagereg.occasion import Occasion, enter
 from imagereg.stores.driver import BlobReader, HasPath
@@ -72,15 +72,15 @@ class Log(Logger):
 
 
 class Worker(ThreadWorker):
-    """gunicorn's threaded worker, whose threads share `Lanes`.
+    """gunicorn's threaded worker, whose threads share `Leaders`.
 
     Its main loop accepts connections, and never waits for one peer.
 
     Attributes:
-        lanes: how many threads answer at once, but for requests that take long.
+        leaders: how many threads answer at once, but for requests that take long.
     """
 
-    lanes = 1
+    leaders = 1
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """Accept connections or not; a worker that stops never will again.
@@ -96,12 +96,12 @@ class Worker(ThreadWorker):
     def run(self) -> None:
         """Serve until told to stop, then until the last connection is closed."""
         self._asked_to_stop = time.monotonic()
-        self._lanes = Lanes(self._answer, self.tpool, self.lanes)
-        self._lanes.start()
+        self._leaders = Leaders(self._answer, self.tpool, self.leaders)
+        self._leaders.start()
         try:
             super().run()
         finally:
-            self._lanes.stop()
+            self._leaders.stop()
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
         """Wait for new connections; briefly, if there will be none."""
@@ -110,7 +110,7 @@ class Worker(ThreadWorker):
     def enqueue_req(self, conn: TConn) -> None:
         """Have a new connection wait at rest, not in a thread of its own."""
         conn.data_ready = True
-        self._lanes.welcome(conn)
+        self._leaders.welcome(conn)
 
     def _answer(self, conn: TConn) -> None:
         """Answer what a connection asks, and have it rest or hang it up."""
@@ -118,7 +118,7 @@ class Worker(ThreadWorker):
         while kept is True and _has_more(conn.parser):
             kept = self.handle(conn)
         if kept is True:
-            self._lanes.rest(conn)
+            self._leaders.rest(conn)
         else:
             self.method_queue.defer(self._hang_up, conn)
 
@@ -141,7 +141,7 @@ class Worker(ThreadWorker):
             self._asked_to_stop = now
         is_late = now - self._asked_to_stop >= STOPPING_S
         since = now if force or is_late else now - self.cfg.keepalive
-        for conn in self._lanes.withdraw(since):
+        for conn in self._leaders.withdraw(since):
             self.nr_conns -= 1
             conn.close()
 

@@ -142,6 +142,25 @@ def test_a_module_has_400_lines_at_most() -> None:
     assert {file: lines for file, lines in lengths.items() if lines > 400} == {}
 
 
+def test_a_function_has_40_lines_at_most() -> None:
+    long = {
+        f"{path.relative_to(PACKAGE)}: {node.name}": lines
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (lines := _code_lines(node)) > 40
+    }
+
+    assert long == {}
+
+
+def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return how many lines a function has without its docstring."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    docstring = ast.get_docstring(function, clean=False)
+    return lines - (len(docstring.splitlines()) if docstring else 0)
+
+
 def test_the_files_that_begin_first_are_there() -> None:
     assert [name for name in HEAVY if not (TESTS / name).exists()] == []
 

@@ -1,6 +1,6 @@
 """Views of image data.  Source: contract api-images 15 and 16; compute-fetch C-15."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from flask import Response
@@ -11,6 +11,7 @@ from imagereg.api.services import Call
 from imagereg.images.data import Incoming
 from imagereg.images.ranges import parse_content_range, parse_range
 from imagereg.model import Image
+from imagereg.stores.driver import BlobReader
 
 #: ``X-Image-Redirect: allow`` asks for a signed URL of the store instead of data.
 ASK_HEADER = "X-Image-Redirect"
@@ -49,6 +50,11 @@ def download(call: Call) -> Response:
     if place is not None:
         reader.close()
         return _handed_over(image, place)
+    return _sent(reader, image, part)
+
+
+def _sent(reader: BlobReader, image: Image, part: Sequence[range]) -> Response:
+    """Return the answer that has the bytes, which are one ``part`` if that is given."""
     response = Response(
         reader,  # which the server sends in the best way it knows
         200,

@@ -89,67 +89,68 @@ def service_options(command: Command) -> Command:
     return command
 
 
+_WAY = (
+    click.option(
+        "--direct",
+        type=click.Choice(["auto", "never", "only"]),
+        default="auto",
+        show_default=True,
+        help="Read shared file systems directly.",
+    ),
+    click.option(
+        "--verify",
+        type=click.Choice(["hash", "size", "none"]),
+        default="hash",
+        show_default=True,
+        help="What of the data is compared.",
+    ),
+    click.option(
+        "--signature",
+        type=click.Choice(["require", "if-present", "off"]),
+        default="if-present",
+        show_default=True,
+        help="Check signatures; without --certificates only `require` does.",
+    ),
+    click.option(
+        "--certificates",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="PEM files <uuid>.pem of those whose signatures count.",
+    ),
+    click.option(
+        "--format",
+        "disk_format",
+        type=click.Choice(["raw", "qcow2", "keep"]),
+        help="Convert what came.  [default: keep; raw in layout compat]",
+    ),
+    click.option("--no-inspect", is_flag=True, help="Believe the disk format."),
+    click.option(
+        "--resume/--no-resume",
+        default=True,
+        show_default=True,
+        help="Go on where an earlier call stopped.",
+    ),
+    click.option(
+        "--connections",
+        type=click.IntRange(1, 8),
+        default=1,
+        show_default=True,
+        help="Ranges of an image to fetch at once.",
+    ),
+    click.option(
+        "--limit-rate",
+        type=click.IntRange(0),
+        default=0,
+        help="Bytes in a second, at most.",
+    ),
+    click.option(
+        "--min-free", type=click.IntRange(0), help="Bytes that must stay free."
+    ),
+)
+
+
 def way_options(command: Command) -> Command:
     """Add the options that say how images come."""
-    for option in reversed(
-        (
-            click.option(
-                "--direct",
-                type=click.Choice(["auto", "never", "only"]),
-                default="auto",
-                show_default=True,
-                help="Read shared file systems directly.",
-            ),
-            click.option(
-                "--verify",
-                type=click.Choice(["hash", "size", "none"]),
-                default="hash",
-                show_default=True,
-                help="What of the data is compared.",
-            ),
-            click.option(
-                "--signature",
-                type=click.Choice(["require", "if-present", "off"]),
-                default="if-present",
-                show_default=True,
-                help="Check signatures; without --certificates only `require` does.",
-            ),
-            click.option(
-                "--certificates",
-                type=click.Path(exists=True, file_okay=False, path_type=Path),
-                help="PEM files <uuid>.pem of those whose signatures count.",
-            ),
-            click.option(
-                "--format",
-                "disk_format",
-                type=click.Choice(["raw", "qcow2", "keep"]),
-                help="Convert what came.  [default: keep; raw in layout compat]",
-            ),
-            click.option("--no-inspect", is_flag=True, help="Believe the disk format."),
-            click.option(
-                "--resume/--no-resume",
-                default=True,
-                show_default=True,
-                help="Go on where an earlier call stopped.",
-            ),
-            click.option(
-                "--connections",
-                type=click.IntRange(1, 8),
-                default=1,
-                show_default=True,
-                help="Ranges of an image to fetch at once.",
-            ),
-            click.option(
-                "--limit-rate",
-                type=click.IntRange(0),
-                default=0,
-                help="Bytes in a second, at most.",
-            ),
-            click.option(
-                "--min-free", type=click.IntRange(0), help="Bytes that must stay free."
-            ),
-        )
-    ):
+    for option in reversed(_WAY):
         command = option(command)
     return command
 

@@ -51,21 +51,10 @@ def serve(
     from imagereg.server import Listen, check_exposure
     from imagereg.server import serve as run
     from imagereg.telemetry.logs import configure_logging
-    from imagereg.telemetry.prometheus import open_meters
 
     configure_logging(settings)
     address = host or settings.default.bind_host or DEFAULT_HOST
-    faults: list[str] = []
-    try:
-        check_exposure(settings, address)
-    except ConfigurationError as error:
-        faults += error.faults
-    try:
-        registry = create_app(settings, open_meters(settings))
-    except ConfigurationError as error:
-        faults += error.faults
-    if faults:
-        raise ConfigurationError(faults)
+    registry = _opened(settings, address)
     listen = Listen(
         address,
         settings.default.bind_port if port is None else port,
@@ -81,3 +70,23 @@ def serve(
         return again, fresh
 
     run(registry, settings, listen, reopen)
+
+
+def _opened(settings: Settings, address: str) -> "Registry":
+    """Return the registry, or tell all that is wrong with it and its address."""
+    from imagereg.app import create_app
+    from imagereg.server import check_exposure
+    from imagereg.telemetry.prometheus import open_meters
+
+    faults: list[str] = []
+    try:
+        check_exposure(settings, address)
+    except ConfigurationError as error:
+        faults += error.faults
+    try:
+        registry = create_app(settings, open_meters(settings))
+    except ConfigurationError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigurationError(faults)
+    return registry

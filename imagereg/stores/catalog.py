@@ -126,12 +126,8 @@ class StoreCatalog:
             raise ConfigurationError(faults)
         if default not in {store.id for store in opened[False]}:
             raise ConfigurationError([f"the default store {default} is not there"])
-        if staging != STAGING and not any(
-            store.id == staging and (store.writable or not writable)
-            for store in opened[False]
-        ):
-            fault = f"[imagereg] staging_store: no store {staging} takes data"
-            raise ConfigurationError([fault])
+        if staging != STAGING:
+            _check_staging(staging, opened[False], writable=writable)
         return cls(opened[False], default, opened[True], staging)
 
     def __getitem__(self, store_id: str) -> Store:
@@ -209,6 +205,15 @@ class OpenContext:
     url_filter: URLFilter
     meters: Meters
     budget: Budget
+
+
+def _check_staging(name: str, stores: Iterable[Store], *, writable: bool) -> None:
+    """Raise `ConfigurationError` if staged data cannot be in this store."""
+    if not any(
+        store.id == name and (store.writable or not writable) for store in stores
+    ):
+        fault = f"[imagereg] staging_store: no store {name} takes data"
+        raise ConfigurationError([fault])
 
 
 def _open(

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,43 +59,30 @@ class PrometheusMeters(Meters):
         self._library = library
         # Its own, so that nothing else of the process is told.
         registry = library.CollectorRegistry()
-        counter: Any = library.Counter
+        counter = partial(library.Counter, registry=registry)
         self._requests = counter(
             "imagereg_requests",
             "Requests that were answered.",
             ("method", "route", "status"),
-            registry=registry,
         )
-        self._durations = library.Histogram(
-            "imagereg_request_seconds",
-            "From the first byte of a request's head to the last of its answer.",
-            ("method", "route"),
-            registry=registry,
-            buckets=BUCKETS,
-        )
+        self._durations = _durations(library, registry)
         self._bytes = counter(
             "imagereg_bytes",
             "Bytes of bodies of requests (in) and answers (out).",
             ("direction", "route"),
-            registry=registry,
         )
         self._denials = counter(
             "imagereg_policy_denials",
             "Requests that a rule refused; (...) are refusals that no rule makes.",
             ("rule",),
-            registry=registry,
         )
         self._store_errors = counter(
-            "imagereg_store_errors",
-            "Calls that a store failed.",
-            ("store",),
-            registry=registry,
+            "imagereg_store_errors", "Calls that a store failed.", ("store",)
         )
         self._cache = counter(
             "imagereg_cache_lookups",
             "Downloads that the image cache answered (hit) or not (miss).",
             ("result",),
-            registry=registry,
         )
         self._transfers = library.Gauge(
             "imagereg_active_transfers",
@@ -150,6 +138,16 @@ class PrometheusMeters(Meters):
         registry.register(_Queue(find_backlog()))
         page: bytes = library.generate_latest(registry)
         return page
+
+
+def _durations(library: ModuleType, registry: Any) -> Any:  # noqa: ANN401 - the library is optional
+    return library.Histogram(
+        "imagereg_request_seconds",
+        "From the first byte of a request's head to the last of its answer.",
+        ("method", "route"),
+        registry=registry,
+        buckets=BUCKETS,
+    )
 
 
 class _Queue:

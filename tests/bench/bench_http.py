@@ -26,7 +26,7 @@ Where the time goes (py-spy, cProfile and strace, 1,000 images):
   why they are read in one pass; finding the image is a tenth, half of it in SQLite;
 - rules and ownership together are less than a twentieth;
 - on 16 connections, four fifths of the samples that held the interpreter's lock were
-  gunicorn's main loop, and then threads that took turns at it: see `imagereg/lanes.py`;
+  gunicorn's main loop, then threads that took turns at it: see `leaders.py`;
 - create: a third was Peewee writing the text of three statements, now none;
 - half is SQLite: sixteen indexes, fifteen properties, one sync of the log;
 - copying the log back every 1,000 pages was a quarter of it; 4,000 are cheaper;

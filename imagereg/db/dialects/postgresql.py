@@ -258,6 +258,21 @@ def _function(name: str, body: str) -> str:
 
 
 def _triggers() -> Iterator[str]:
+    yield from _triggers_of_images()
+    yield from _triggers_of_members()
+    yield _function(
+        "imagereg_dated",
+        "NEW.created_at_us := COALESCE((SELECT created_at_us FROM images"
+        " WHERE id = NEW.image_id), 0); RETURN NEW;",
+    )
+    for table, _ in DATED:
+        yield (
+            f"CREATE TRIGGER {table}_dated BEFORE INSERT ON {table} FOR EACH ROW"
+            " WHEN (NEW.created_at_us = 0) EXECUTE FUNCTION imagereg_dated()"
+        )
+
+
+def _triggers_of_images() -> Iterator[str]:
     yield _function("imagereg_shelf", f"NEW.shelf := {SHELF}; RETURN NEW;")
     yield (
         "CREATE TRIGGER images_shelf BEFORE INSERT OR UPDATE OF status, os_hidden"
@@ -277,6 +292,10 @@ def _triggers() -> Iterator[str]:
         f" WHEN (({new}) IS DISTINCT FROM ({old}))"
         " EXECUTE FUNCTION imagereg_shared()"
     )
+
+
+def _triggers_of_members() -> Iterator[str]:
+    columns = ", ".join(REPEATED)
     yield _function(
         "imagereg_member_added",
         f"INSERT INTO image_shares (id, member_id, member_status, {columns})"  # noqa: S608 - as above
@@ -301,14 +320,4 @@ def _triggers() -> Iterator[str]:
         yield (
             f"CREATE TRIGGER members_{name} AFTER {event} ON image_members"
             f" FOR EACH ROW EXECUTE FUNCTION imagereg_member_{name}()"
-        )
-    yield _function(
-        "imagereg_dated",
-        "NEW.created_at_us := COALESCE((SELECT created_at_us FROM images"
-        " WHERE id = NEW.image_id), 0); RETURN NEW;",
-    )
-    for table, _ in DATED:
-        yield (
-            f"CREATE TRIGGER {table}_dated BEFORE INSERT ON {table} FOR EACH ROW"
-            " WHEN (NEW.created_at_us = 0) EXECUTE FUNCTION imagereg_dated()"
         )

@@ -1,4 +1,4 @@
-"""The lane: one thread for all who ask, and another one only while it must."""
+"""Leaders: one thread for all who ask, and another one only while it must."""
 
 import socket
 import threading
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagereg.lanes import Lanes
+from imagereg.leaders import Leaders
 from tests.server import eventually
 
 #: What a client asks for a quick answer, for one that takes long, and for none.
@@ -35,7 +35,7 @@ class Peer:
 
 @dataclass
 class Service:
-    """A lane that answers with the byte that was asked for.
+    """A leader that answers with the byte that was asked for.
 
     Attributes:
         go_on: set when answers that take long may end.
@@ -50,11 +50,11 @@ class Service:
 
     def __post_init__(self) -> None:
         self.pool = ThreadPoolExecutor(self.most)
-        self.lanes = Lanes[Peer](self._answer, self.pool, self.count)
+        self.leaders = Leaders[Peer](self._answer, self.pool, self.count)
         self.stack.callback(self.pool.shutdown)
-        self.stack.callback(self.lanes.stop)
+        self.stack.callback(self.leaders.stop)
         self.stack.callback(self.go_on.set)
-        self.lanes.start()
+        self.leaders.start()
 
     def peers(self, count: int) -> list[Peer]:
         """Return so many connections that rest."""
@@ -65,7 +65,7 @@ class Service:
                 end.settimeout(20)
                 self.stack.callback(end.close)
             found.append(Peer(*ends))
-            self.lanes.welcome(found[-1])
+            self.leaders.welcome(found[-1])
         return found
 
     def _answer(self, peer: Peer) -> None:
@@ -77,7 +77,7 @@ class Service:
             assert self.go_on.wait(20)
         peer.sock.sendall(asked)
         if asked:
-            self.lanes.rest(peer)
+            self.leaders.rest(peer)
 
 
 Start = Callable[..., Service]
@@ -155,8 +155,8 @@ def test_connections_that_rested_long_are_given_back_once(start: Start) -> None:
     between = time.monotonic()
     new = service.peers(1)
 
-    assert service.lanes.withdraw(between) == old
-    assert service.lanes.withdraw(between) == []
+    assert service.leaders.withdraw(between) == old
+    assert service.leaders.withdraw(between) == []
 
     new[0].ask(QUICK)
     assert new[0].answer() == QUICK
@@ -171,7 +171,7 @@ def test_a_connection_that_asks_has_not_rested(start: Start) -> None:
     peer.ask(LONG)
     assert eventually(lambda: len(service.threads) == 1)
 
-    assert service.lanes.withdraw(time.monotonic()) == []
+    assert service.leaders.withdraw(time.monotonic()) == []
 
     service.go_on.set()
     assert peer.answer() == LONG
@@ -183,7 +183,7 @@ def test_the_end_waits_for_what_is_being_answered(start: Start) -> None:
     slow.ask(LONG)
     assert eventually(lambda: len(service.threads) == 1)
 
-    service.lanes.stop()
+    service.leaders.stop()
     service.go_on.set()
     service.pool.shutdown(wait=True)
 

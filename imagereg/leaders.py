@@ -2,11 +2,11 @@
 
 Threads that run side by side in one process take turns at the interpreter's lock, at
 each read of a socket or of the database, and a turn costs more than many a read.  So
-few threads, each of which has a lane, answer whoever comes next.  When one has been
-with a request for longer than `STALL_S`, another thread takes its lane, and it ends
-the request beside it: a transfer, a long page, a client that stalls.
-Nobody waits long for somebody else's request, and there are no more threads than lanes
-and requests that take their time, with what each of them keeps.
+few threads, the leaders, answer whoever comes next.  When one has been with a request
+for longer than `STALL_S`, another thread leads in its place, and it ends the request
+beside: a transfer, a long page, a client that stalls.  Nobody waits long for somebody
+else's request, and there are no more threads than leaders and requests that take their
+time, with what each of them keeps.
 
 Source: DATAPATH 1 and 8.
 """
@@ -36,24 +36,24 @@ class Connection(Protocol):
 C = TypeVar("C", bound=Connection)
 
 
-class _Lane:
-    """A thread's stay in a lane.
+class _Lead:
+    """A thread's time as a leader.
 
     Attributes:
         begun: how many requests it has taken.
         is_busy: it is answering one.
-        is_left: another thread has the lane now.
+        is_over: another thread leads in its place.
     """
 
-    __slots__ = ("begun", "is_busy", "is_left")
+    __slots__ = ("begun", "is_busy", "is_over")
 
     def __init__(self) -> None:
         self.begun = 0
         self.is_busy = False
-        self.is_left = False
+        self.is_over = False
 
 
-class Lanes(Generic[C]):
+class Leaders(Generic[C]):
     """Connections at rest, and the threads that answer the next one that asks."""
 
     def __init__(
@@ -63,14 +63,14 @@ class Lanes(Generic[C]):
 
         Args:
             answer: answers one request, and gives the connection back if it is kept.
-            threads: where lanes run, and requests that take long.
-            count: of lanes: more than one use the time in which a request waits.
+            threads: where leaders run, and requests that take long.
+            count: of leaders; more than one use the time in which a request waits.
         """
         self._answer = answer
         self._threads = threads
         self._waiting = select.epoll()
         self._resting: dict[int, tuple[C, float]] = {}
-        self._lanes = [_Lane() for _ in range(count)]
+        self._leads = [_Lead() for _ in range(count)]
         self._is_stirred = threading.Event()
         self._is_over = False
         self._end = os.eventfd(0)
@@ -78,9 +78,9 @@ class Lanes(Generic[C]):
 
     def start(self) -> None:
         """Begin to answer."""
-        for lane in self._lanes:
-            self._threads.submit(self._run, lane)
-        threading.Thread(target=self._watch, name="lanes", daemon=True).start()
+        for lead in self._leads:
+            self._threads.submit(self._run, lead)
+        threading.Thread(target=self._watch, name="leaders", daemon=True).start()
 
     def stop(self) -> None:
         """Answer no more; requests that were taken go on to their end."""
@@ -108,23 +108,23 @@ class Lanes(Generic[C]):
         """
         found = []
         for number, (connection, begun) in list(self._resting.items()):
-            # Whoever removes it has it: the lane may be quicker.
+            # Whoever removes it has it: a leader may be quicker.
             if begun <= since and self._resting.pop(number, None) is not None:
                 found.append(connection)
         return found
 
-    def _run(self, lane: _Lane) -> None:
+    def _run(self, lead: _Lead) -> None:
         """Answer one connection after another, as long as this thread may."""
-        while not lane.is_left and not self._is_over:
+        while not lead.is_over and not self._is_over:
             for number, _ in self._waiting.poll(maxevents=1):
                 found = self._resting.pop(number, None)
                 if found is not None:
-                    lane.begun += 1
-                    lane.is_busy = True
+                    lead.begun += 1
+                    lead.is_busy = True
                     if not self._is_stirred.is_set():
                         self._is_stirred.set()
                     self._answer_one(found[0])
-                    lane.is_busy = False
+                    lead.is_busy = False
 
     def _answer_one(self, connection: C) -> None:
         try:
@@ -134,8 +134,8 @@ class Lanes(Generic[C]):
             log.exception("a connection was lost")
 
     def _watch(self) -> None:
-        """Give the lane of a thread that takes long to another thread."""
-        seen = [0 for _ in self._lanes]
+        """Have another thread lead in place of one that takes long."""
+        seen = [0 for _ in self._leads]
         while not self._is_over:
             self._is_stirred.wait()
             time.sleep(STALL_S)
@@ -144,19 +144,19 @@ class Lanes(Generic[C]):
                 # One may have become busy before, and believed this thread awake.
                 if self._is_busy():
                     self._is_stirred.set()
-            for number, lane in enumerate(self._lanes):
-                if lane.is_busy and lane.begun == seen[number]:
+            for number, lead in enumerate(self._leads):
+                if lead.is_busy and lead.begun == seen[number]:
                     self._hand_over(number)
-                seen[number] = self._lanes[number].begun
+                seen[number] = self._leads[number].begun
 
     def _is_busy(self) -> bool:
-        return any(lane.is_busy for lane in self._lanes)
+        return any(lead.is_busy for lead in self._leads)
 
     def _hand_over(self, number: int) -> None:
-        self._lanes[number].is_left = True
-        self._lanes[number] = _Lane()
+        self._leads[number].is_over = True
+        self._leads[number] = _Lead()
         try:
-            self._threads.submit(self._run, self._lanes[number])
+            self._threads.submit(self._run, self._leads[number])
         except RuntimeError:
             # All threads are told to end, and then these here are.
-            log.debug("no thread takes the lane any more")
+            log.debug("no thread leads any more")
