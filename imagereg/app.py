@@ -53,6 +53,7 @@ from imagereg.meters import Meters
 from imagereg.readiness import make_readiness
 from imagereg.settings import Settings
 from imagereg.settings.own import Own
+from imagereg.stores.proxies import proxied_schemes
 from imagereg.stores.signatures import Signatures
 from imagereg.stores.url_filter import URLFilter
 
@@ -287,7 +288,10 @@ def _tasks(ground: Ground) -> Tasks:
     return Tasks(
         tasks=TaskRepository(ground.engine),
         stores=ground.stores,
-        url_filter=URLFilter(ground.settings.import_filtering_opts),
+        url_filter=URLFilter(
+            ground.settings.import_filtering_opts,
+            proxied=proxied_schemes(ground.settings.stores),
+        ),
         wake=ground.wanted.set,
     )
 

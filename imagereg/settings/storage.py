@@ -210,7 +210,8 @@ class HTTPStoreSettings(Table):
     http_proxy_information: Mapping[str, str] = option(
         PAIRS,
         _NONE,
-        "Proxies, scheme:proxy each.",
+        "Proxies for URLs of a scheme, scheme:proxy each. They look names up"
+        " themselves, and have to refuse what nobody should reach.",
         secret=True,
         shown="unset",
         example="http:proxy.example.org:3128",

@@ -29,6 +29,7 @@ from imagereg.stores.hashing import LaneSupply
 from imagereg.stores.http import HTTPDriver
 from imagereg.stores.mountpoints import load_mountpoints
 from imagereg.stores.patience import PatienceOptions
+from imagereg.stores.proxies import parse_proxies
 from imagereg.stores.store import Store, StoreTraits
 from imagereg.stores.url_filter import URLFilter
 
@@ -285,17 +286,16 @@ def _open_http(
     options = wanted.options
     if not isinstance(options, HTTPStoreSettings):
         raise ConfigurationError(["its options are not those of an http store"])
-    if options.http_proxy_information:
-        # A proxy resolves names itself, so no address could be checked.
-        fault = "http_proxy_information is not supported by this version"
-        raise ConfigurationError([fault])
+    proxies = parse_proxies(options.http_proxy_information)
     if options.https_insecure:
         _log.warning("store %s: https_insecure: no certificate is checked", wanted.id)
     ca_file = options.https_ca_certificates_file
     try:
         fetcher = Fetcher(
             context.url_filter,
-            FetchOptions(verify=not options.https_insecure, ca_file=ca_file),
+            FetchOptions(
+                verify=not options.https_insecure, ca_file=ca_file, proxies=proxies
+            ),
         )
     except OSError as error:
         raise ConfigurationError([f"{ca_file}: {error.strerror or error}"]) from error

@@ -2,7 +2,8 @@
 
 Every hop passes the `URLFilter`, and the connection goes to an address that the
 filter checked, while ``Host`` and TLS carry the name: a name server cannot change
-its answer in between.  What a remote server says in words never reaches a user.
+its answer in between.  Only a proxy, where the operator wants one, is told the name
+and looks it up itself.  What a remote server says in words never reaches a user.
 
 Source: contract stores 4, api-images 18.3; ruling S-13.
 """
@@ -12,16 +13,24 @@ import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from urllib.parse import urljoin
 
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, Timeout
+from urllib3 import (
+    BaseHTTPResponse,
+    HTTPConnectionPool,
+    HTTPSConnectionPool,
+    ProxyManager,
+    Timeout,
+)
 from urllib3.exceptions import HTTPError
 
 from imagereg.errors import BlobNotFound, StoreUnavailable
+from imagereg.stores.proxies import Proxy
 from imagereg.stores.url_filter import CheckedURL, URLFilter
 
 log = logging.getLogger(__name__)
@@ -44,6 +53,7 @@ class FetchOptions:
         head_s: for everything up to the first byte of the answer, redirects included.
         verify: check certificates (S-13).
         ca_file: whom to trust instead of the system's authorities.
+        proxies: scheme -> whom to ask for URLs of it.
     """
 
     connect_s: float = 10.0
@@ -51,6 +61,7 @@ class FetchOptions:
     head_s: float = 90.0
     verify: bool = True
     ca_file: Path | None = None
+    proxies: Mapping[str, Proxy] = field(default_factory=dict)
 
 
 class Answer:
@@ -103,7 +114,7 @@ class Fetcher:
     def __init__(
         self, url_filter: URLFilter, options: FetchOptions = FetchOptions()
     ) -> None:
-        self.filter = url_filter
+        self.filter = replace(url_filter, proxied=frozenset(options.proxies))
         self._options = options
         if options.ca_file:
             # A file of the operator's is read now, so that a fault is told at once.
@@ -171,18 +182,16 @@ class Fetcher:
         }
         if trusted is not None and trusted.credentials is not None:
             sent["Authorization"] = _basic(*trusted.credentials)
-        for address in checked.addresses:
-            left = deadline - monotonic()
-            if left <= 0:
-                break
-            pool = self._pool(checked, address, left)
+        for pool, target in self._ways(checked, deadline):
             try:
                 response = pool.urlopen(
                     method,
-                    checked.target,
+                    target,
                     headers=sent,
                     redirect=False,
                     retries=False,
+                    # That of the pool may be a proxy's.
+                    assert_same_host=False,
                     preload_content=False,
                     decode_content=False,
                 )
@@ -193,24 +202,53 @@ class Fetcher:
             return Answer(response, pool, method)
         raise StoreUnavailable(_UNREACHABLE)
 
+    def _ways(
+        self, checked: CheckedURL, deadline: float
+    ) -> Iterator[tuple[HTTPConnectionPool, str]]:
+        """Yield where to connect, and what to ask for there, while there is time."""
+        proxy = self._options.proxies.get(checked.scheme)
+        for address in checked.addresses if proxy is None else (checked.host,):
+            left_s = deadline - monotonic()
+            if left_s <= 0:
+                return
+            if proxy is None:
+                yield self._pool(checked, address, left_s), checked.target
+            else:
+                yield self._proxied(checked, proxy, left_s)
+
+    def _proxied(
+        self, checked: CheckedURL, proxy: Proxy, left_s: float
+    ) -> tuple[HTTPConnectionPool, str]:
+        # TLS goes through the proxy to the server, and the proxy sees none of it.
+        manager = ProxyManager(
+            proxy.url, proxy_headers=proxy.headers, **self._manners(checked, left_s)
+        )
+        pool = manager.connection_from_host(checked.host, checked.port, checked.scheme)
+        if checked.scheme == "https":
+            return pool, checked.target
+        return pool, f"http://{checked.host_header}{checked.target}"
+
     def _pool(
         self, checked: CheckedURL, address: str, left_s: float
     ) -> HTTPConnectionPool:
+        manners = self._manners(checked, left_s)
+        kind = HTTPConnectionPool if checked.scheme == "http" else HTTPSConnectionPool
+        return kind(address, checked.port, **manners)
+
+    def _manners(self, checked: CheckedURL, left_s: float) -> dict[str, Any]:
+        """Return how a server is talked to, and with TLS, who it has to be."""
         timeout = Timeout(
             connect=min(self._options.connect_s, left_s), read=self._options.read_s
         )
+        plain: dict[str, Any] = {"timeout": timeout, "maxsize": 1}
         if checked.scheme == "http":
-            return HTTPConnectionPool(address, checked.port, timeout=timeout, maxsize=1)
-        return HTTPSConnectionPool(
-            address,
-            checked.port,
-            timeout=timeout,
-            maxsize=1,
-            ssl_context=self._tls,
-            server_hostname=checked.host,
-            assert_hostname=checked.host if self._options.verify else False,
-            cert_reqs="CERT_REQUIRED" if self._options.verify else "CERT_NONE",
-        )
+            return plain
+        return plain | {
+            "ssl_context": self._tls,
+            "server_hostname": checked.host,
+            "assert_hostname": checked.host if self._options.verify else False,
+            "cert_reqs": "CERT_REQUIRED" if self._options.verify else "CERT_NONE",
+        }
 
 
 def _accepted(answer: Answer) -> Answer:

@@ -14,6 +14,10 @@ another one (6to4, Teredo, NAT64) counts as both, and a v4-mapped one is refused
 name server has a reason to answer with it.  A host that the operator names in
 ``allowed_hosts`` is exempt from all this.
 
+Behind a proxy, which looks names up itself, a name that cannot be resolved here is
+its to judge; one that can is judged here as well, and so is every address that stands
+in a URL as such.
+
 Source: contract api-images 18.3, config 7; SECURITY on OSSA-2026-038.
 """
 
@@ -77,7 +81,8 @@ class CheckedURL:
     Attributes:
         host: the name for ``Host`` and TLS; an IPv6 address without brackets.
         target: path and query, percent-encoded.
-        addresses: every one was checked; connect to these alone.
+        addresses: every one was checked; connect to these alone.  There may be none
+            for a scheme that has a proxy.
         credentials: user and password of the URL, or None.
     """
 
@@ -114,17 +119,22 @@ def resolve(host: str, port: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class URLFilter:
-    """``[import_filtering_opts]``, ready to be asked."""
+    """``[import_filtering_opts]``, ready to be asked.
+
+    Attributes:
+        proxied: schemes whose URLs are handed to a proxy.
+    """
 
     options: ImportFiltering
     resolver: Resolver = resolve
+    proxied: frozenset[str] = frozenset()
 
     def check(self, url: str) -> CheckedURL:
         """Return where the URL leads, if it may be followed.
 
         Raises:
             URLRefused: scheme, host, port or an address is not allowed, or the name
-                does not resolve.
+                does not resolve and no proxy can ask elsewhere.
         """
         parts, port = _split(url)
         host = _plain_host(parts.hostname or "")
@@ -135,7 +145,9 @@ class URLFilter:
             host=host,
             port=real_port,
             target=_target(parts),
-            addresses=self._addresses(host, real_port),
+            addresses=self._addresses(
+                host, real_port, is_proxied=parts.scheme in self.proxied
+            ),
             credentials=_credentials(parts),
         )
 
@@ -160,11 +172,13 @@ class URLFilter:
     def _disallowed(self) -> tuple[str, ...]:
         return _lower(self.options.disallowed_hosts)
 
-    def _addresses(self, host: str, port: int) -> tuple[str, ...]:
+    def _addresses(self, host: str, port: int, *, is_proxied: bool) -> tuple[str, ...]:
         try:
             found = tuple(self.resolver(host, port))
             addresses = [ip_address(text) for text in found]
         except (OSError, ValueError) as error:
+            if is_proxied and isinstance(error, OSError) and not _is_literal(host):
+                return ()
             raise URLRefused from error
         is_exempt = host in _lower(self.options.allowed_hosts)
         if not addresses or not (is_exempt or all(map(is_reachable, addresses))):
@@ -243,6 +257,15 @@ def _plain_host(host: str) -> str:
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise URLRefused
     return str(address)
+
+
+def _is_literal(host: str) -> bool:
+    """Return whether a plain host is an address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _target(parts: SplitResult) -> str:

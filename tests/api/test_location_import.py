@@ -17,8 +17,9 @@ from imagereg.jobs.runner import INTERNAL
 from imagereg.model import Location, TaskStatus
 from tests import databases
 from tests.api.conftest import Make
-from tests.api.test_locations import OPEN, place
+from tests.api.test_locations import OPEN, SHOWN, place
 from tests.registry import LocalRegistry, add, merged
+from tests.stores.forward_proxy import forward_proxy
 from tests.stores.web import Web, web_server
 from tests.wire import Document, as_
 
@@ -530,3 +531,21 @@ def test_data_that_came_from_elsewhere_meanwhile_stay(
     assert {**after, "updated_at": ""} == {**before, "updated_at": ""}
     assert tasks(registry, image_id)[0]["status"] == "failure"
     assert alice.download(image_id).body == b"other"
+
+
+def test_a_name_that_only_a_proxy_knows_is_a_location(make: Make, web: Web) -> None:
+    url = web.url("/hello", "far.invalid")
+    lists = merged(SHOWN, {"import_filtering_opts": {"allowed_ports": "[]"}})
+    direct = make(lists)
+    assert post(direct, queued(direct), url) == 400
+    with forward_proxy() as proxy:
+        proxy.names["far.invalid"] = "127.0.0.1"
+        place = {"http_proxy_information": f"http:127.0.0.1:{proxy.port}"}
+        registry = make(merged(lists, {"glance_store": place}))
+        image_id = queued(registry)
+        assert post(registry, image_id, url) == 202
+        assert work(registry) == 1
+
+        assert registry.client().show(image_id)["status"] == "active"
+        assert registry.client().download(image_id).body == DATA
+    assert registry.client().download(image_id).status == 503

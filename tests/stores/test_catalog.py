@@ -224,7 +224,7 @@ def test_an_http_store_takes_no_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        HTTPStoreSettings(http_proxy_information={"http": "proxy:3128"}),
+        HTTPStoreSettings(http_proxy_information={"ftp": "proxy:3128"}),
         HTTPStoreSettings(https_ca_certificates_file=Path("/nonexistent/ca.pem")),
         FileStoreSettings(),
     ],
