@@ -77,18 +77,27 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """
     tables: list[Table] = [getattr(settings, name.lower()) for name in SECTIONS]
     tables += [store.options for store in settings.stores]
-    found = set()
+    found: set[str | None] = set()
     for table in tables:
         for name, option in options_of(type(table)).items():
             value = getattr(table, name)
-            if not option.is_secret or not isinstance(value, str):
-                continue
-            url = urlsplit(value)
-            parts = (url.password, url.path, url.query) if url.scheme else (value,)
-            # The path of SQLite's URL is a file, and no secret.
-            found |= {part for part in parts if part and not value.startswith("sqlite")}
+            if option.is_secret and isinstance(value, str):
+                found |= _secrets_in(value)
+            elif option.is_secret and isinstance(value, Mapping):
+                # Proxies are places, and may have an account.
+                places = (text.rpartition("//")[2] for text in value.values())
+                found |= {urlsplit(f"//{place}").password for place in places}
     # The longest first: one may be a part of another.
-    return tuple(sorted((s for s in found if len(s) >= SHORTEST), key=len)[::-1])
+    long = (each for each in found if each and len(each) >= SHORTEST)
+    return tuple(sorted(long, key=len)[::-1])
+
+
+def _secrets_in(text: str) -> set[str | None]:
+    url = urlsplit(text)
+    # The path of SQLite's URL is a file, and no secret.
+    if text.startswith("sqlite"):
+        return set()
+    return {url.password, url.path, url.query} if url.scheme else {text}
 
 
 def _configure(base: LogOptions, secrets: Sequence[str]) -> None:

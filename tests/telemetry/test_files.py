@@ -200,7 +200,8 @@ def test_what_the_configuration_keeps_secret_is_known(tmp_path: Path) -> None:
     conf.write_text(
         "[imagereg]\nevent_webhook = https://u:pass-word@h/hook/secret-path\n"
         "[keystone_authtoken]\npassword = keystone-pw\nusername = nobody-secret\n"
-        "[glance_store]\nstores = s3\ndefault_store = s3\n"
+        "[glance_store]\nstores = s3,http\ndefault_store = s3\n"
+        "http_proxy_information = http:u:proxy-pw@h:1,https:http://u:other-pw@h:1\n"
         "s3_store_host = http://h\ns3_store_bucket = b\n"
         "s3_store_access_key = short\ns3_store_secret_key = s3-secret-key\n"
     )
@@ -209,4 +210,5 @@ def test_what_the_configuration_keeps_secret_is_known(tmp_path: Path) -> None:
 
     assert set(found) == {
         *("pass-word", "/hook/secret-path", "keystone-pw", "s3-secret-key"),
+        *("proxy-pw", "other-pw"),
     }
