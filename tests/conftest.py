@@ -107,12 +107,17 @@ def _rank(nodeid: str) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    """Look for databases of the wrong engine before the folder of a test is removed."""
+    """Look for databases of the wrong engine before the folder of a test is removed.
+
+    Those of the right one are free again.
+    """
     where = getattr(item, "funcargs", {}).get("tmp_path")
     found = set[str]()
     if where is not None and not may_use_sqlite(item.nodeid, databases.NAME):
         found = sqlite_files(where)
     yield
+    if where is not None:
+        databases.give_back(where.resolve())
     assert found == set(), "see tests/engines.py"
 
 

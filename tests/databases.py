@@ -3,8 +3,8 @@
 ``IMAGEREG_TEST_DATABASE`` is ``sqlite`` (the default), ``postgresql`` or ``mariadb``.
 A database is known by the file that it would have on SQLite, so whoever is given the
 same path has the same database.  On a server it is made when somebody first asks for
-it, and emptied for the next one when the module of tests is over; not as long as a
-server or a thread that outlives its test still has it open, and would work on.
+it, and emptied for the next one when the test or the module of tests is over; not as
+long as a server or a thread that outlives it still has it open, and would work on.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,13 @@ NAME = os.environ.get("IMAGEREG_TEST_DATABASE", "sqlite")
 HELPERS = Path(__file__).parent / "services"
 
 _TEMPLATE = "imagereg_template"
+
+#: The tables of the database that is asked.
+_TABLES = {
+    "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+    "mariadb": "SELECT table_name FROM information_schema.tables"
+    " WHERE table_schema = DATABASE()",
+}
 
 #: How many others have a connection to the database that is asked.
 _OTHERS = {
@@ -90,7 +97,9 @@ def everything(where: Path) -> dict[str, list[tuple[object, ...]]]:
 
 def tables(engine: Engine) -> set[str]:
     """Return the names of all tables that a database has."""
-    return {name for kind, _, name, _ in engine.parts() if kind == "table"}
+    if NAME == "sqlite":
+        return {name for kind, _, name, _ in engine.parts() if kind == "table"}
+    return {str(name) for (name,) in engine.rows(_TABLES[NAME])}
 
 
 def clear(engine: Engine) -> None:
@@ -191,11 +200,13 @@ class Service:
         """The keys of all databases that are there."""
         return frozenset(self._made)
 
-    def give_back(self, keys: frozenset[str]) -> None:
+    def give_back(self, keys: Iterable[str]) -> None:
         """Let databases be emptied and used again, which is quicker than to drop."""
-        self._free += self._open
         self._free += [self._made.pop(key) for key in keys]
-        self._open = []
+
+    def look_again(self) -> None:
+        """Ask once more of databases that somebody had open."""
+        self._free, self._open = self._free + self._open, []
 
     def empty(self, name: str) -> str:
         """Return the URL of a fresh database without tables."""
@@ -283,7 +294,15 @@ def keep(where: Path) -> None:
         service(NAME).kept |= service(NAME).made
 
 
+def give_back(where: Path) -> None:
+    """Let the databases of registries below ``where`` be used again."""
+    for running in _RUNNING:
+        below = (key for key in running.made if Path(key).is_relative_to(where))
+        running.give_back(tuple(below))
+
+
 def give_back_all() -> None:
     """Let all databases be used again, but those that are kept."""
     for running in _RUNNING:
         running.give_back(running.made - running.kept)
+        running.look_again()
