@@ -43,8 +43,6 @@ SQLITE_ALONE: Mapping[str, str] = {
     "others'",
     "db/test_purge.py::test_transactions_are_small_and_leave_room_for_others": "its "
     "lock on the whole file",
-    "jobs/test_import_life.py": "nothing: on both servers an import was seen to "
-    "end otherwise, which is yet to be explained",
     "db/test_sqlite.py": "its files and locks",
     "test_server.py::test_faults_of_policy_and_protection_files_stop_the_start": "the "
     "default database",
