@@ -150,6 +150,7 @@ def own_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     flags = logging.logThreads, logging.logMultiprocessing
+    callers = vars(logging)["_srcfile"]
     yield
     for handler in root.handlers:
         if handler not in handlers:
@@ -157,6 +158,7 @@ def own_logging() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.logThreads, logging.logMultiprocessing = flags
+    vars(logging)["_srcfile"] = callers
     for name in (*LIBRARIES, "imagereg.requests"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 

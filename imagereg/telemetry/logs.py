@@ -36,6 +36,12 @@ SHORTEST = 8
 
 SYSLOG = Path("/dev/log")
 
+#: What lines may show of the code that made them.
+_OF_CALLERS = ("pathname", "filename", "module", "lineno", "funcName")
+
+#: Where `logging` begins, by which it tells its own frames from those of callers.
+_SOURCE_FILE: str = vars(logging)["_srcfile"]
+
 #: Libraries whose small steps hold URLs, headers or values of rows.
 LIBRARIES: Mapping[str, int] = MappingProxyType(
     {
@@ -61,6 +67,7 @@ def configure_logging(settings: Settings) -> None:
     base = settings.default
     # Lines are made by the thousand, and nothing shows these.
     logging.logThreads = logging.logMultiprocessing = False
+    _look_for_callers(wanted=_shows_callers(base))
     if base.log_config_append is not None:
         _configure_by_file(base.log_config_append)
     else:
@@ -68,6 +75,22 @@ def configure_logging(settings: Settings) -> None:
     log = logging.getLogger("imagereg.configuration")
     for warning in (*settings.warnings, *pending(settings)):
         log.warning("%s", warning)
+
+
+def _look_for_callers(*, wanted: bool) -> None:
+    """Have each record say which line of code made it, or not.
+
+    To find out is half of what a line costs.  That the attribute turns it off is
+    documented (Logging HOWTO, "Optimization").
+    """
+    vars(logging)["_srcfile"] = _SOURCE_FILE if wanted else None
+
+
+def _shows_callers(base: LogOptions) -> bool:
+    formats = base.logging_context_format_string, base.logging_default_format_string
+    return base.log_config_append is not None or any(
+        f"%({name})" in (text or "") for text in formats for name in _OF_CALLERS
+    )
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:

@@ -55,6 +55,19 @@ def test_lines_go_to_the_file_which_others_cannot_read(tmp_path: Path) -> None:
     assert stat.S_IMODE(log.stat().st_mode) & 0o007 == 0
 
 
+def test_formats_may_show_which_code_made_a_line(tmp_path: Path) -> None:
+    shown = "%(message)s %(filename)s %(funcName)s"
+    shows = f"log_dir = {{dir}}\nlogging_default_format_string = {shown}"
+    for text in ("one", "two", "three"):
+        # Whoever does not show it does not pay for it, and that is no lasting choice.
+        log = configure(tmp_path, shows if text != "two" else "log_dir = {dir}")
+        logging.getLogger("x").info(text)
+
+    rows = log.read_text().splitlines()
+    here = f"{Path(__file__).name} test_formats_may_show_which_code_made_a_line"
+    assert (rows[0], rows[2]) == (f"one {here}", f"three {here}")
+
+
 def test_a_moved_file_is_noticed(tmp_path: Path) -> None:
     log = configure(tmp_path, "log_dir = {dir}")
     logging.getLogger("x").info("one")
