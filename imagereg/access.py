@@ -137,7 +137,7 @@ class Grant:
         return ImageView(
             image=seen,
             locations=self.gate.visible_locations(self.caller, image, places),
-            stores=tuple(place.store for place in places if place.store),
+            stores=tuple([place.store for place in places if place.store]),
         )
 
     def check_member(self, member_id: str) -> None:
@@ -183,10 +183,10 @@ class Grant:
         reads = sorted(rules.fields_read(Action.GET_IMAGE))
         if rules.reads_whole_target(Action.GET_IMAGE):
             reads = ["id"]
-        answers: dict[tuple[str, ...], bool] = {}
+        answers: dict[str, bool] = {}
         for image, membership in rows:
             fields = self.gate.fields(self.caller, StoredImage(image, membership))
-            key = tuple(repr(fields.get(name)) for name in reads)
+            key = repr([fields.get(name) for name in reads])
             if key not in answers:
                 answers[key] = self.gate.allows(self.caller, Action.GET_IMAGE, fields)
             if answers[key]:

@@ -290,6 +290,9 @@ def shown_url(url: str) -> str:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+#: The same, for what says by itself that it is UTC.
+_START = _EPOCH.replace(tzinfo=None)
+
 
 def now_us() -> int:
     """Return the present time in microseconds since 1970, UTC."""
@@ -307,5 +310,6 @@ def format_time(time_us: int) -> str:
 
     Source: contract api-images 1.7.
     """
-    moment = _EPOCH + timedelta(microseconds=time_us)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # A list has thousands of times, and `strftime` takes three times as long.
+    moment = _START + timedelta(seconds=time_us // 1_000_000)
+    return f"{moment.isoformat()}Z"

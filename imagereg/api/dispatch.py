@@ -119,11 +119,12 @@ def _record(app: Flask, routes: Sequence[Route], audit: Audit) -> None:
 
 def guarded(route: Route, services: Services) -> Callable[..., Response]:
     """Return the view behind the gate."""
+    settle = _Settling()
 
     def enter(**ids: str) -> Response:
         if (occasion := current()) is not None:
             occasion.template = route.path
-        settled = _settle(services)
+        settled = settle(services)
         caller = Caller() if route.open else identify(settled)
         settled.gate.admit(caller, route.action)
         if route.bodyless and has_body(request):
@@ -146,9 +147,18 @@ def guarded(route: Route, services: Services) -> Callable[..., Response]:
     return enter
 
 
-def _settle(services: Services) -> Services:
-    """Return the same parts, with one set of rules for the whole of a request."""
-    return replace(services, gate=services.gate.settled())
+class _Settling:
+    """Gives each request the same parts, with one set of rules for the whole of it."""
+
+    def __init__(self) -> None:
+        self._last: Services | None = None
+
+    def __call__(self, services: Services) -> Services:
+        """Return the parts with the rules in force now."""
+        gate, settled = services.gate.settled(), self._last
+        if settled is None or settled.gate is not gate:
+            settled = self._last = replace(services, gate=gate)
+        return settled
 
 
 def identify(services: Services) -> Caller:
@@ -183,6 +193,7 @@ def _note(caller: Caller) -> None:
 def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) -> None:
     """Register what turns each kind of failure into its answer."""
     challenge = services.authenticator.challenge
+    settle = _Settling()
 
     def answer(error: ImageRegError) -> Response:
         note_failure(error)
@@ -194,7 +205,7 @@ def _handle_failures(app: Flask, services: Services, unlisted: Collection[str]) 
         try:
             # Without identity, known and unknown paths look alike.
             if "caller" not in g:
-                identify(_settle(services))
+                identify(settle(services))
         except ImageRegError as refusal:
             return answer(refusal)
         return _unrouted(error, unlisted)

@@ -97,6 +97,8 @@ def _add_places(document: Document, view: ImageView, options: DocumentOptions) -
     if weights and view.stores:
         ordered = sorted(view.stores, key=lambda store: -weights.get(store, 0))
         document["stores"] = ",".join(ordered)
+    if not options.locations and not options.direct_url:
+        return
     locations = location_documents(view.locations, weights)
     if options.locations:
         document["locations"] = locations

@@ -355,7 +355,8 @@ def _takes_null(condition: Condition) -> bool:
     instead = -1 if condition.key == "size" else ""
     if condition.operator in ("=", "IN"):
         return instead in condition.values
-    return condition.operator not in (">", ">=") or condition.values == (instead,)
+    above = condition.operator in (">", ">=") and condition.key == "size"
+    return not above or int(str(condition.values[0])) <= -1
 
 
 def _opaque(condition: Condition, branch: Branch | None, where: _Text) -> None:

@@ -21,7 +21,7 @@ from imagereg.db.engine import Engine
 from imagereg.db.images import ImageRepository
 from imagereg.db.listing import Condition, ListQuery
 from imagereg.db.members import MemberRepository
-from imagereg.db.models import SchemaRow
+from imagereg.db.models import HEAD, SchemaRow
 from imagereg.db.schema import latest, prepare, version
 from imagereg.db.uploads import UploadRepository
 from imagereg.db.words import SORT_KEYS
@@ -713,6 +713,9 @@ OPERATORS: Mapping[str, Callable[[Any, Any], object]] = {
     ">=": operator.ge,
 }
 
+#: Two values whose heads are alike, and one that is a head.
+SIMILAR = ("x" * (HEAD + 1), "x" * HEAD + "y", "x" * HEAD)
+
 #: Few values, so that there are many ties.
 TIMES = st.integers(1, 3)
 Fields = dict[str, object]
@@ -730,7 +733,9 @@ RECORDS: st.SearchStrategy[tuple[Fields, MemberStatus | None]] = st.tuples(
             "created_at_us": TIMES,
             "updated_at_us": TIMES,
             "tags": st.sampled_from([(), ("t",), ("t", "u")]),
-            "properties": st.sampled_from([{}, {"p": "1"}, {"p": "1", "q": ""}]),
+            "properties": st.sampled_from(
+                [{}, {"p": "1"}, {"p": "1", "q": ""}, *({"p": x} for x in SIMILAR)]
+            ),
         }
     ),
     st.sampled_from([None, *MemberStatus]),
@@ -779,6 +784,14 @@ QUERIES = st.builds(
     conditions=st.lists(
         CHOICES, max_size=3, unique_by=lambda each: (each.column, each.operator)
     ).map(tuple),
-    properties=st.sampled_from([(), (), (("p", "1"),), (("p", "1"), ("q", ""))]),
+    properties=st.sampled_from(
+        [
+            (),
+            (),
+            (("p", "1"),),
+            (("p", "1"), ("q", "")),
+            *((("p", x),) for x in SIMILAR),
+        ]
+    ),
     tags=st.sampled_from([(), (), ("t",), ("t", "u"), ("none",)]),
 )
