@@ -19,6 +19,9 @@ with that file of protections if one is named, until SIGTERM.  Both services are
 measured in turn, line by line, and in the end the targets are judged.  What ``--json
 both.json`` writes of the other service is in ``both.other.json``.
 
+What is compared with its like, few images with many and protections with none, is
+measured in short rounds in turn, of which the median counts: no machine is at rest.
+
 Where the time goes (py-spy, cProfile and strace, 1,000 images):
 
 - show: a little less than half is the application, the rest gunicorn and its sockets;
@@ -54,14 +57,15 @@ from pathlib import Path
 
 from tests import databases
 from tests.bench import http_report
-from tests.bench.http_cases import LISTS, PROTECTED, SINGLE
+from tests.bench.http_cases import GROWING, LISTS, PROTECTED, SINGLE, Case
 from tests.bench.http_report import Measure, Report
 from tests.bench.http_run import Processes, Run
 from tests.bench.http_services import at, beside, serving
 from tests.bench.http_targets import judge
 
-#: How often requests with and without protections are measured in turn.
-ROUNDS = 5
+#: How often what is compared with its like is measured in turn, and how long each
+#: time, as a share of what a line takes.
+ROUNDS, SHARE = 9, 1 / 3
 
 
 @dataclass
@@ -88,55 +92,87 @@ class Comparison:
     def measure(self) -> tuple[Report, ...]:
         """Measure at each size, then with protections; ours is the last report."""
         begun = os.getloadavg()[0]
-        for number, size in enumerate(self.sizes):
-            with self._running(size) as runs:
-                for case, run in product(LISTS, runs):
-                    run.over([case], f" of {size}", self.most)
-                if number == 0:
-                    for case, run in product(SINGLE, runs):
-                        run.over([case], "", self.most)
-                for run in runs:
-                    run.note_memory(size)
-                if number == 0:
-                    self._with_protections(runs[-1], size)
-        own = f"imagereg on {self.database.kind}" if self.database else "imagereg"
-        known = ((self.name, self.theirs), (own, self.ours))
+        with ExitStack() as running:
+            for number, size in enumerate(self.sizes):
+                own = running.enter_context(self._own(size))
+                with self._beside(size) as others:
+                    runs = [*others, own]
+                    for case, run in product(LISTS, runs):
+                        run.over([case], f" of {size}", self.most)
+                    if number == 0:
+                        for case, run in product(SINGLE, runs):
+                            run.over([case], "", self.most)
+                    for run in runs:
+                        run.note_memory(size)
+            self._compare_sizes()
+        self._compare_protections(self.sizes[0])
+        name = f"imagereg on {self.database.kind}" if self.database else "imagereg"
+        known = ((self.name, self.theirs), (name, self.ours))
         return tuple(report(name, begun, runs) for name, runs in known if runs)
 
     @contextmanager
-    def _running(self, images: int, *, protected: bool = False) -> Iterator[list[Run]]:
-        with ExitStack() as running:
-            runs = []
-            if self.command is not None:
-                other = beside(self.command, images, protected=protected)
-                runs.append(Run(*running.enter_context(other), self.seconds))
-                self.theirs.append(runs[-1])
-            own = serving(images, protected=protected, database=self.database)
-            runs.append(Run(*running.enter_context(own), self.seconds))
-            self.ours.append(runs[-1])
-            yield runs
+    def _own(self, images: int, *, protected: bool = False) -> Iterator[Run]:
+        own = serving(images, protected=protected, database=self.database)
+        with own as (service, processes):
+            self.ours.append(Run(service, processes, self.seconds))
+            yield self.ours[-1]
 
-    def _with_protections(self, plain: Run, size: int) -> None:
-        """Measure with protections; ours in turn without, as the difference is small.
+    @contextmanager
+    def _beside(self, images: int, *, protected: bool = False) -> Iterator[list[Run]]:
+        """Run the other service, if there is one."""
+        if self.command is None:
+            yield []
+            return
+        with beside(self.command, images, protected=protected) as (service, processes):
+            self.theirs.append(Run(service, processes, self.seconds))
+            yield self.theirs[-1:]
 
-        Of all rounds the cheapest counts: what else runs only adds to it.
-        """
+    def _compare_sizes(self) -> None:
+        """Measure in turn what shall cost the same with few images and with many."""
+        few, many = self.sizes[0], self.sizes[-1]
+        if few == many:
+            return
+        large = self.ours[-1]
+        # A server of its own: what was created since made the first one larger.
+        with self._own(few) as small:
+            ends = [(small, f" of {few}, in turn"), (large, f" of {many}, in turn")]
+            for case in LISTS:
+                if case.name in GROWING:
+                    in_turn(case, ends)
+
+    def _compare_protections(self, size: int) -> None:
+        """Measure with protections; ours in turn without, on a server as fresh."""
         named = {case.name: case for case in (*LISTS, *SINGLE)}
-        with self._running(size, protected=True) as runs:
+        with (
+            self._beside(size, protected=True) as others,
+            self._own(size) as plain,
+            self._own(size, protected=True) as guarded,
+        ):
             for name in PROTECTED:
-                case = replace(named[name], connections=(1,))
                 suffix = f" of {size}" if name.startswith("list") else ""
-                for run in runs[:-1]:
+                case = replace(named[name], connections=(1,))
+                for run in others:
                     run.over([case], f"{suffix}, 20 protections")
-                arms = ((plain, "no"), (runs[-1], "20"))
-                found: list[list[Measure]] = [[], []]
-                for _, (kept, (run, many)) in product(
-                    range(ROUNDS), list(zip(found, arms, strict=True))
-                ):
-                    kept.append(run.measure(case, 1, f"{suffix}, {many} protections"))
-                runs[-1].measures += [
-                    min(each, key=lambda one: one.cpu_ms or 0.0) for each in found
-                ]
+                arms = ((plain, "no"), (guarded, "20"))
+                in_turn(
+                    case, [(run, f"{suffix}, {many} protections") for run, many in arms]
+                )
+
+
+def in_turn(case: Case, arms: Sequence[tuple[Run, str]]) -> None:
+    """Measure a case on several services in turn; of each the median round counts.
+
+    Every other round goes the other way, so that what else the machine does meets
+    all alike.
+    """
+    found: list[list[Measure]] = [[] for _ in arms]
+    for number in range(ROUNDS):
+        turn = list(zip(found, arms, strict=True))
+        for kept, (run, suffix) in reversed(turn) if number % 2 else turn:
+            kept.append(run.measure(case, 1, suffix, SHARE))
+    for rounds, (run, _) in zip(found, arms, strict=True):
+        rounds.sort(key=lambda one: one.cpu_ms or 0.0)
+        run.measures.append(rounds[len(rounds) // 2])
 
 
 def report(name: str, begun: float, runs: Sequence[Run]) -> Report:

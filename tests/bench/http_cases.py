@@ -208,6 +208,9 @@ SINGLE = (
     Case("mixed", _mixed, (16, 64), frozenset({200, 201}), writes=True),
 )
 
+#: What shall not cost more with more images, which is measured again in turn.
+GROWING = ("list 100", "list 100 by name", "list 100, deep marker")
+
 #: What is measured again with 20 protection sections.
 PROTECTED = ("show", "create", "list 100")
 

@@ -94,13 +94,15 @@ class Run:
     def _ids(self) -> list[str]:
         return self.service.ids()
 
-    def measure(self, case: Case, connections: int, suffix: str) -> Measure:
-        """Return what one load came to."""
-        ids, address = self._ids, self.service.address
+    def measure(
+        self, case: Case, connections: int, suffix: str, share: float = 1
+    ) -> Measure:
+        """Return what one load came to, which lasts that share of the seconds."""
+        ids, address, seconds = self._ids, self.service.address, self.seconds * share
         requests = case.make(self.service, ids)
-        load(address, requests, connections=connections, seconds=self.seconds / 10)
+        load(address, requests, connections=connections, seconds=seconds / 10)
         before = self._cpu_s()
-        outcome = load(address, requests, connections=connections, seconds=self.seconds)
+        outcome = load(address, requests, connections=connections, seconds=seconds)
         spent = self._cpu_s() - before
         statuses = outcome.statuses
         return Measure(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.bench.http_cases import GROWING
 from tests.bench.http_report import Report
 
 #: From so many images on, a filtered list shall cost less than a twentieth.
@@ -57,11 +58,14 @@ def _alone(ours: Report) -> Iterator[Verdict]:
     """Yield what is compared with nobody: growth, protections, failures."""
     costs = ours.costs
     sizes = sorted({each.images for each in ours.memory})
-    for kind in ("list 100", "list 100 by name", "list 100, deep marker"):
-        ends = [costs.get(f"{kind} of {size}, c=1") for size in (sizes[0], sizes[-1])]
-        if ends[0] and ends[1] and len(sizes) > 1:
+    for kind in GROWING:
+        few, many = (
+            costs.get(f"{kind} of {size}, in turn, c=1")
+            for size in (sizes[0], sizes[-1])
+        )
+        if few and many and len(sizes) > 1:
             what = f"growth: {kind}, {sizes[0]} to {sizes[-1]}"
-            yield Verdict(what, ends[1] / ends[0], 1.25)
+            yield Verdict(what, many / few, 1.25)
     for label, cost in costs.items():
         plain = costs.get(label.replace(", 20 protections", ", no protections"))
         if ", 20 protections" in label and plain:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.bench import bench_http, http_report
-from tests.bench.http_cases import LISTS, SINGLE, Service
+from tests.bench.http_cases import GROWING, LISTS, SINGLE, Service
 from tests.bench.http_load import load, turns
 from tests.bench.http_services import serving
 from tests.server import Server
@@ -26,19 +26,20 @@ def test_the_benchmark_runs_and_compares(
 ) -> None:
     monkeypatch.setattr(bench_http, "ROUNDS", 1)
     one, plot = tmp_path / "one.json", tmp_path / "both.svg"
-    small = ["--images", "60", "--seconds", "0.05", "--connections", "1"]
+    small = ["--images", "60", "80", "--seconds", "0.05", "--connections", "1"]
 
     bench_http.main([*small, "--json", str(one)])
     bench_http.main(["--compare", str(one), str(one), "--plot", str(plot)])
 
     report = http_report.read(one)
-    assert len(report.measures) == ONCE + 6
+    assert len(report.measures) == ONCE + len(LISTS) + 2 * (len(GROWING) + 3)
     assert all(each.requests and not each.failures for each in report.measures)
     assert all(each.others == 0 for each in report.measures)
-    assert [each.images for each in report.memory] == [60]
+    assert [each.images for each in report.memory] == [60, 80]
     printed = capsys.readouterr().out
     assert printed.count("create, 20 protections, c=1") == 2
     assert printed.count("create, no protections, c=1") == 2
+    assert printed.count("list 100 of 80, in turn, c=1") == 2
     bars = ElementTree.fromstring(plot.read_text()).findall("{*}rect")
     assert len(bars) >= 2 * sum(bool(each.cpu_ms) for each in report.measures)
 

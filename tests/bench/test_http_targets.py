@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -73,3 +74,15 @@ def test_protections_failures_and_memory_are_judged() -> None:
     said = judge(theirs, ours)
 
     assert said.count("DOES NOT HOLD") == len(said.splitlines()) == 4
+
+
+@pytest.mark.parametrize(("cost", "holds"), [(1.25, True), (1.26, False)])
+def test_a_list_shall_cost_as_much_with_many_images(cost: float, holds: bool) -> None:
+    sizes = {"list 100 of 1000, in turn": 1.0, "list 100 of 9000, in turn": cost}
+    ours = report(1, sizes)
+    ours = replace(ours, memory=(*ours.memory, Memory(9000, 1.0, 1.0, 1.0)))
+
+    said = judge(report(100, {}), ours).splitlines()
+
+    assert said[0].startswith("growth: list 100, 1000 to 9000 ")
+    assert said[0].endswith("DOES NOT HOLD") is not holds
