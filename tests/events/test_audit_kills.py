@@ -16,12 +16,15 @@ from imagereg.api.audit import BEGUN
 from tests import databases
 from tests.conftest import Serve
 from tests.registry import add
-from tests.server import Server
+from tests.server import Server, eventually
 from tests.wire import Answer, Client, Document
 
 #: How often the server is killed, and how many ask it meanwhile.
 KILLS = 3
 CLIENTS = 4
+
+#: How often it has answered at least, before that.
+ANSWERS = 10
 
 #: What was changed -> how the record calls it.
 ACTIONS = {
@@ -52,6 +55,10 @@ class Crowd:
         """Begin."""
         for thread in self._threads:
             thread.start()
+
+    def is_busy(self) -> bool:
+        """Return whether the server has answered a few times."""
+        return len(self.told) > ANSWERS
 
     def wait(self) -> None:
         """Return when all have noticed that the server is gone."""
@@ -136,7 +143,8 @@ def test_every_change_has_its_record_whenever_the_server_is_killed(
     for _ in range(KILLS):
         crowd = Crowd(server)
         crowd.start()
-        time.sleep(chance.uniform(0.3, 0.8))
+        assert eventually(crowd.is_busy)
+        time.sleep(chance.uniform(0, 0.5))
         server.kill9()
         crowd.wait()
         assert crowd.surprises == []
@@ -157,4 +165,4 @@ def test_every_change_has_its_record_whenever_the_server_is_killed(
     assert all(line["rule"] and line["user_id"] == "alice" for line in begun.values())
     # The kills came at work.
     assert begun.keys() - ended.keys()
-    assert len(told) > 30
+    assert len(told) > KILLS * ANSWERS
