@@ -12,6 +12,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Journal:
                     self._write((b"\n" if is_torn else b"") + line + b"\n")
                     is_torn = False
             finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+                self._turn(fcntl.LOCK_UN)
             if self._sync:
                 os.fsync(self._file)
 
@@ -71,7 +72,7 @@ class Journal:
         # Processes that share an open file, since a fork, would share its lock too.
         if self._owner != os.getpid():
             self._reopen()
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._turn(fcntl.LOCK_EX)
         mine = os.fstat(self._file)
         try:
             named = self._path.stat()
@@ -79,11 +80,20 @@ class Journal:
             named = None
         if named is None or (named.st_ino, named.st_dev) != (mine.st_ino, mine.st_dev):
             self._reopen()
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._turn(fcntl.LOCK_EX)
             mine = os.fstat(self._file)
         if not stat.S_ISREG(mine.st_mode) or not mine.st_size:
             return False
-        return os.pread(self._file, 1, mine.st_size - 1) != b"\n"
+        # A service may be allowed to write there, and not to read.
+        with suppress(OSError):
+            return os.pread(self._file, 1, mine.st_size - 1) != b"\n"
+        return False
+
+    def _turn(self, kind: int) -> None:
+        # Not every file system has locks. Without them lines are whole all the same,
+        # but for one after a line that was broken off at that very moment.
+        with suppress(OSError):
+            fcntl.flock(self._file, kind)
 
     def _reopen(self) -> None:
         fresh = self._open()
@@ -93,5 +103,12 @@ class Journal:
         self._owner = os.getpid()
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.open(self._path, flags, MODE)
+        flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        file = os.open(self._path, os.O_WRONLY | flags, MODE)
+        # Who has a pipe open for reading, too, never learns that nobody reads it.
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            with suppress(OSError):
+                both = os.open(self._path, os.O_RDWR | flags, MODE)
+                os.close(file)
+                return both
+        return file

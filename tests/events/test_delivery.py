@@ -1,8 +1,10 @@
 """Events reach their sinks: at least once, in order, within bounds."""
 
+import fcntl
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -396,6 +398,36 @@ def test_a_broken_line_ends_before_the_next_one(tmp_path: Path) -> None:
     journal.close()
 
     assert (tmp_path / "j").read_bytes() == b"one\ntor\ntwo\nthree\n"
+
+
+def test_lines_are_written_where_nothing_can_be_locked_or_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unable)
+    monkeypatch.setattr(os, "pread", unable)
+    journal = Journal(tmp_path / "j", sync=True)
+    journal.append([b"one"])
+    journal.append([b"two"])
+    journal.close()
+
+    assert (tmp_path / "j").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_pipe_that_nobody_reads_is_noticed(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    journal = Journal(pipe, sync=False)
+    journal.append([b"one"])
+
+    assert os.read(reader, 100) == b"one\n"
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        journal.append([b"two"])
+    journal.close()
 
 
 #: Writes long lines from four processes that share what their parent opened.
