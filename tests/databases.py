@@ -50,6 +50,15 @@ _OTHERS = {
 _KEPT = {"schema_versions", "write_turn"}
 
 
+def examples(most: int) -> int:
+    """Return how many examples of long lives a test takes: ``most`` on SQLite.
+
+    Each is dozens of requests and transactions, which cost more over a socket; what
+    an engine may do to them shows in few.
+    """
+    return most if NAME == "sqlite" else max(5, most // 3)
+
+
 def connection(path: Path | str) -> str:
     """Return the URL of the database that has this path on SQLite."""
     if NAME == "sqlite":

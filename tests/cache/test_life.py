@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from imagereg.cache.copies import ImageCache
 from imagereg.errors import StoreUnavailable
 from imagereg.model import Image
+from tests import databases
 from tests.cache.conftest import Cached, Kept
 from tests.cache.remote import CHUNK
 from tests.registry import CACHE, LocalRegistry
@@ -241,5 +242,5 @@ class CacheLife(RuleBasedStateMachine):
 
 TestCacheLife = CacheLife.TestCase
 TestCacheLife.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None
+    max_examples=databases.examples(25), stateful_step_count=25, deadline=None
 )

@@ -197,7 +197,7 @@ cases = st.lists(st.builds(Case, st.sampled_from(LIVES), st.booleans()), max_siz
 
 @settings(
     deadline=None,
-    max_examples=150,
+    max_examples=databases.examples(150),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(found=cases)

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests import databases
 from tests.registry import LocalRegistry, add, remove, replace
 from tests.wire import Answer, Document, as_
 
@@ -546,7 +547,7 @@ def lives(kind: type[Life]) -> Iterator[type[Life]]:
 
 #: As many lives as fit into the time of an ordinary run.
 FEW = settings(
-    max_examples=10,
+    max_examples=databases.examples(10),
     stateful_step_count=40,
     deadline=None,
     database=None,

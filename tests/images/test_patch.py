@@ -21,6 +21,7 @@ from imagereg.errors import (
 )
 from imagereg.images.patch import PatchOperation, apply
 from imagereg.model import Image, Operation, Status
+from tests import databases
 from tests.registry import LocalRegistry, add, remove, replace
 from tests.wire import ADMIN, Document, as_
 
@@ -276,5 +277,5 @@ class PatchesByOneWhoCannotRead(RuleBasedStateMachine):
 
 TestPatchesByOneWhoCannotRead = PatchesByOneWhoCannotRead.TestCase
 TestPatchesByOneWhoCannotRead.settings = settings(
-    max_examples=25, stateful_step_count=10, deadline=None
+    max_examples=databases.examples(25), stateful_step_count=10, deadline=None
 )

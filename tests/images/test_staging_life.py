@@ -25,6 +25,7 @@ from imagereg.images.processes import worker_name
 from imagereg.images.removal import Removal
 from imagereg.images.staged import StagedData
 from imagereg.stores.catalog import StoreCatalog
+from tests import databases
 from tests.registry import LocalRegistry
 
 SIZE = 24
@@ -184,7 +185,7 @@ class Ranges(RuleBasedStateMachine):
 
 TestRanges = Ranges.TestCase
 TestRanges.settings = settings(
-    max_examples=25,
+    max_examples=databases.examples(25),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
