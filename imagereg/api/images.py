@@ -1,5 +1,7 @@
 """Views of image records.  Source: contract api-images 9 to 13."""
 
+from urllib.parse import quote
+
 import orjson
 from flask import Response, request
 
@@ -33,7 +35,8 @@ def create(call: Call) -> Response:
     """Create an image record."""
     view = call.services.metadata.create(call.grant, call.body)
     response = json_answer(_document(call, view), 201)
-    response.headers["Location"] = f"{request.root_url}v2/images/{view.image.id}"
+    root = f"{request.scheme}://{request.host}{quote(request.root_path)}"
+    response.headers["Location"] = f"{root}/v2/images/{view.image.id}"
     if call.services.data.several_stores:
         ids = ",".join(store.id for store in call.services.data.stores)
         response.headers["OpenStack-image-store-ids"] = ids

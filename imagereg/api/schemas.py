@@ -110,7 +110,8 @@ def check_text(text: str) -> None:
 
     Source: contract api-images 1.3.
     """
-    if "\0" in text or (text and max(text) > "\uffff"):
+    beyond = not text.isascii() and max(text) > "\uffff"
+    if "\0" in text or beyond:
         raise ValidationError("holds characters that cannot be stored")
 
 

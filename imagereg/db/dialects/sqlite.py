@@ -42,6 +42,10 @@ class SQLite(Dialect):
         self.peewee = SqliteDatabase(
             str(path),
             pragmas={
+                # Of new databases.  A create changes some thirty pages, most of them
+                # of indexes, and each is written whole: half of the usual size
+                # takes a fifth off, and lists cost the same.
+                "page_size": 2_048,
                 "journal_mode": "wal",
                 "synchronous": "full" if synchronous else "off",
                 "foreign_keys": 1,
