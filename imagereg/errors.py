@@ -277,6 +277,10 @@ class StoreUnavailable(ImageRegError):
     store: str | None = None
 
 
+class DatabaseUnavailable(StoreUnavailable):
+    """The registry's database is away, locked or full; trying again may help."""
+
+
 class SourceUnavailable(ImageRegError):
     """The data of an import cannot be had, or not all of them.
 

@@ -1,7 +1,7 @@
 """How much work waits in the queue."""
 
 from imagereg.db.engine import Engine
-from imagereg.errors import StoreUnavailable
+from imagereg.errors import DatabaseUnavailable
 from imagereg.meters import Backlog
 from imagereg.model import now_us
 
@@ -14,7 +14,7 @@ def find_backlog(engine: Engine) -> Backlog | None:
             "FROM jobs AS j JOIN tasks AS t ON t.id = j.task_id "
             "GROUP BY j.worker IS NULL"
         )
-    except StoreUnavailable:
+    except DatabaseUnavailable:
         return None
     found = {bool(row[0]): (int(str(row[1])), int(str(row[2]))) for row in rows}
     waiting, oldest_us = found.get(True, (0, 0))

@@ -22,7 +22,7 @@ from peewee import (
 from imagereg.db.dialects import choose
 from imagereg.db.dialects.dialect import Dialect
 from imagereg.db.pool import PoolLimits
-from imagereg.errors import Invalid, StoreUnavailable
+from imagereg.errors import DatabaseUnavailable, Invalid
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Engine:
         One that found its connection cut is run again on another.
 
         Raises:
-            StoreUnavailable: the database is locked or away, or its disk fails.
+            DatabaseUnavailable: the database is locked or away, or its disk fails.
         """
         with self._told(_UNREADABLE):
             try:
@@ -164,8 +164,8 @@ class Engine:
         end what took long.
 
         Raises:
-            StoreUnavailable: the database stayed locked, or is away, or full; nothing
-                was written.
+            DatabaseUnavailable: it stayed locked, or is away, or full; nothing was
+                written.
             Invalid: a value is longer than the database takes.
         """
         with self._told("the registry's database cannot take the change just now"):
@@ -256,7 +256,7 @@ class Engine:
             if not self.dialect.is_outage(error):
                 raise
             log.exception("%s", message)
-            raise StoreUnavailable(message) from error
+            raise DatabaseUnavailable(message) from error
 
     def wait(self, attempts: int, pause_s: float) -> None:
         """Wait until the database server answers.
@@ -266,7 +266,7 @@ class Engine:
             pause_s: between two of them.
 
         Raises:
-            StoreUnavailable: it did not answer.
+            DatabaseUnavailable: it did not answer.
         """
         with self._told("the database does not answer"):
             while self.dialect.pool is not None:
@@ -286,7 +286,7 @@ class Engine:
         """Run a block that may change tables, while nobody else does.
 
         Raises:
-            StoreUnavailable: the database is away, or others take too long.
+            DatabaseUnavailable: the database is away, or others take too long.
         """
         with (
             self._told("the registry's database cannot be prepared just now"),
@@ -299,7 +299,7 @@ class Engine:
         """Return whether the database has a table.
 
         Raises:
-            StoreUnavailable: it is away.
+            DatabaseUnavailable: it is away.
         """
         with self._told(_UNREADABLE), self._borrowed():
             return bool(self.peewee.table_exists(table))
@@ -308,7 +308,7 @@ class Engine:
         """Return what the database has: kind, table, name and definition of each part.
 
         Raises:
-            StoreUnavailable: it is away.
+            DatabaseUnavailable: it is away.
         """
         with self._told(_UNREADABLE), self._borrowed():
             return tuple(self.dialect.parts())
@@ -319,7 +319,7 @@ class Engine:
 
         Raises:
             ConfigurationError: the account may not make one.
-            StoreUnavailable: the database is away.
+            DatabaseUnavailable: the database is away.
         """
         with (
             self._told(_UNREADABLE),
@@ -338,7 +338,7 @@ class Engine:
         """Return what is broken in the files of the database, if it can tell.
 
         Raises:
-            StoreUnavailable: it is away.
+            DatabaseUnavailable: it is away.
         """
         with self._told(_UNREADABLE), self._borrowed():
             return tuple(self.dialect.damage())

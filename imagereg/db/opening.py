@@ -30,7 +30,7 @@ def open_database(settings: Settings) -> Engine:
 
     Raises:
         ConfigurationError: its tables are not what this program works with.
-        StoreUnavailable: it did not answer, however often it was tried.
+        DatabaseUnavailable: it did not answer, however often it was tried.
     """
     engine = connect(settings)
     engine.wait(settings.database.max_retries, settings.database.retry_interval)

@@ -18,6 +18,7 @@ from imagereg.db.images import ImageRepository
 from imagereg.db.jobs import ImageStep, Job, JobRepository, Outcome
 from imagereg.errors import (
     Conflict,
+    DatabaseUnavailable,
     ImageRegError,
     ImportStopped,
     SizeMismatch,
@@ -253,11 +254,15 @@ class ImageImport:
 
         Raises:
             ImportStopped: it failed, and all must succeed.
+            DatabaseUnavailable: nothing can be written just now.
         """
         error = filled.error
         if filled.blob is not None and filled.location is not None:
             try:
                 return self._place(job, filled.store_id, filled.blob, filled.location)
+            except DatabaseUnavailable:
+                # Which says nothing of the store.
+                raise
             except (TooLarge, StoreUnavailable) as refused:
                 image = self._image(job)
                 self.filling.discard(image.id, image.locations, [filled.store_id])

@@ -16,7 +16,13 @@ from typing import Protocol
 
 from imagereg.db.jobs import NO_DATA, ImageStep, Job, JobRepository, Outcome
 from imagereg.db.tasks import TaskRepository
-from imagereg.errors import ImageNotFound, ImageRegError, LeaseLost, StatusConflict
+from imagereg.errors import (
+    DatabaseUnavailable,
+    ImageNotFound,
+    ImageRegError,
+    LeaseLost,
+    StatusConflict,
+)
 from imagereg.images.processes import is_gone
 from imagereg.jobs.scratch import Scratch
 from imagereg.model import Status, Task, TaskStatus, TaskType
@@ -242,7 +248,7 @@ class Runner:
             return self._given_up(kind, job)
         try:
             return kind.run(job)
-        except LeaseLost:
+        except (LeaseLost, DatabaseUnavailable):
             raise
         except ImageRegError as error:
             log.info("task %s failed: %s", job.task.id, error)

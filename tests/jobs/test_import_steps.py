@@ -2,12 +2,16 @@
 
 import gzip
 import hashlib
+import itertools
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from imagereg.db.jobs import Job, JobRepository
+from imagereg.errors import DatabaseUnavailable
+from imagereg.jobs import runner
 from tests.api.conftest import make as make
 from tests.registry import LocalRegistry
 from tests.wire import ADMIN, Document, as_
@@ -72,6 +76,29 @@ def test_the_digests_are_those_of_the_bytes_that_are_stored(
     # Nothing is left where the work was done.
     assert [name for name, _ in registry.blobs()] == [f"images/{image['id']}"]
     assert not [*(registry.where / "state").rglob("staged")]
+
+
+@pytest.mark.parametrize("before", range(2))
+def test_a_database_that_is_away_for_a_moment_fails_no_import(
+    make: Make, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    registry = house(make, "[]")
+    advance, calls = JobRepository.advance, itertools.count()
+
+    def once(*arguments: object) -> Job:
+        if next(calls) == before:
+            raise DatabaseUnavailable("it is restarted")
+        return advance(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JobRepository, "advance", once)
+    monkeypatch.setattr(runner, "POLL_S", 0.0)
+
+    image = imported(registry, b"x" * 1000)
+
+    assert next(calls) > before
+    assert (image["task"]["status"], image["status"]) == ("success", "active")
+    assert registry.client().download(image["id"]).body == b"x" * 1000
+    assert [name for name, _ in registry.blobs()] == [f"images/{image['id']}"]
 
 
 @pytest.mark.parametrize(
