@@ -126,9 +126,11 @@ def test_unknown_paths_and_callers_are_told_too(logging_server: Server) -> None:
     logging_server.client({}).get("/v2/images/anonymous-asks")
 
     row = access(logging_server, "nowhere")
-    text = (logging_server.where / "imagereg.log").read_text()
+    file = logging_server.where / "imagereg.log"
     assert (row["status"], row["route"]) == (404, "-")
-    assert "GET /v2/images/anonymous-asks 401" in text
+    # The line of a request is written when its answer is on its way.
+    line = "GET /v2/images/anonymous-asks 401"
+    assert eventually(lambda: line in file.read_text())
 
 
 def test_a_job_logs_in_the_name_of_its_request(logging_server: Server) -> None:
