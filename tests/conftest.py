@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from imagereg.telemetry.logs import LIBRARIES
 from tests import databases
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
     from tests.keystone.service import Keystone
     from tests.stores.bucket import Service
 
-# How long one example takes on a busy machine says nothing of what it shows.
-settings.register_profile("patient", settings(), deadline=None)
+# How long one example takes on a busy machine says nothing of what it shows, nor how
+# long it takes to think of one.  Examples are the same in each run, so that a change is
+# judged by what it changes; IMAGEREG_TEST_EXPLORE=1 looks for others.
+settings.register_profile(
+    "patient",
+    settings(),
+    deadline=None,
+    derandomize=os.environ.get("IMAGEREG_TEST_EXPLORE") != "1",
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("patient")
 
 # Starts a server with its own configuration; takes what `Server` takes.

@@ -67,7 +67,7 @@ def running(where: Path, port: int, served: str) -> Iterator[int]:
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not _listens(port):
             assert process.poll() is None, (where / "log").read_text()
             assert time.monotonic() < deadline, "nginx does not answer"
@@ -75,7 +75,7 @@ def running(where: Path, port: int, served: str) -> Iterator[int]:
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 @contextmanager

@@ -173,7 +173,7 @@ class Server:
         """Return everything the server has written so far."""
         return self._log.read_text(errors="replace")
 
-    def stop(self, timeout_s: float = 20) -> None:
+    def stop(self, timeout_s: float = 60) -> None:
         """End the server as an operator would; a server that will not end fails."""
         if self.process is None:
             return
@@ -192,19 +192,31 @@ class Server:
         """End every process of the server at once, as a power cut would."""
         if self.process is None:
             return
+        pids = [self.process.pid, *self._workers()]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
+        # One that waits for the disk may outlive the others for a moment, and would
+        # still hold its port and its locks.
+        assert eventually(lambda: not any(map(_is_there, pids)))
 
     def kill9_workers(self) -> None:
         """End the processes that serve requests; their parent starts new ones."""
-        assert self.process is not None
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = self._workers()
         assert children, "the server has no workers"
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
+
+    def _workers(self) -> list[int]:
+        """Return the processes that serve requests; none of a server that ended."""
+        assert self.process is not None
+        pid = self.process.pid
+        try:
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        except OSError:
+            return []
+        return [int(child) for child in text.split()]
 
     def restart(self) -> "Server":
         """Stop if running, and start again on the same port and directory."""
@@ -226,15 +238,29 @@ def is_answering(base: str) -> bool:
 
 def stored_files(images_dir: Path) -> list[Path]:
     """Return every file with image data below the directory of a file store."""
+    # Unlike `Path.rglob`, this takes no offence at a folder that goes meanwhile.
     return sorted(
         path
-        for path in images_dir.rglob("*")
-        if path.is_file() and path.name != ".lock"
+        for folder, _, names in os.walk(images_dir)
+        for name in names
+        if name != ".lock" and (path := Path(folder, name)).is_file()
     )
 
 
-def eventually(question: Callable[[], bool], timeout_s: float = 15) -> bool:
-    """Return whether ``question`` comes true in time; it is asked again and again."""
+def _is_there(pid: int) -> bool:
+    """Return whether a process still runs, in any of its threads."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[0] not in "ZX":
+                return True
+    return False
+
+
+def eventually(question: Callable[[], bool], timeout_s: float = 60) -> bool:
+    """Return whether ``question`` comes true in time; it is asked again and again.
+
+    What comes true costs no more than it takes, so there is time for busy machines.
+    """
     deadline = time.monotonic() + timeout_s
     while not question():
         if time.monotonic() > deadline:

@@ -26,7 +26,7 @@ def stalled_upload(
 def begin(server: Server, request: str, headers: str) -> socket.socket:
     """Open a connection and send a request without its body."""
     peer = socket.socket()
-    peer.settimeout(30)
+    peer.settimeout(60)
     # A small window, so that the kernel cannot take the whole answer for its reader.
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     peer.connect(("127.0.0.1", server.port))

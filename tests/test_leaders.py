@@ -62,7 +62,7 @@ class Service:
         for _ in range(count):
             ends = socket.socketpair()
             for end in ends:
-                end.settimeout(20)
+                end.settimeout(60)
                 self.stack.callback(end.close)
             found.append(Peer(*ends))
             self.leaders.welcome(found[-1])
@@ -74,7 +74,7 @@ class Service:
         if asked == FAULT:
             raise ValueError("not today")
         if asked == LONG:
-            assert self.go_on.wait(20)
+            assert self.go_on.wait(60)
         peer.sock.sendall(asked)
         if asked:
             self.leaders.rest(peer)
@@ -146,7 +146,14 @@ def test_a_fault_loses_one_connection_and_no_other(
     good.ask(QUICK)
 
     assert good.answer() == QUICK
-    assert caplog.messages == ["a connection was lost"]
+    # Another thread may have answered, while that with the fault was held up.
+    assert eventually(lambda: told(caplog) == ["a connection was lost"])
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what leaders logged; threads of other tests may have more to tell."""
+    records = [each for each in caplog.records if each.name == "imagereg.leaders"]
+    return [each.getMessage() for each in records]
 
 
 def test_connections_that_rested_long_are_given_back_once(start: Start) -> None:

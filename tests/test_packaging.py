@@ -196,7 +196,7 @@ def test_the_entry_command_runs(tmp_path: Path) -> None:
         assert (tmp_path / "state" / "registry.sqlite").exists()
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -38,7 +38,7 @@ class SlowUpload(threading.Thread):
 
     def run(self) -> None:
         connection = http.client.HTTPConnection(
-            self._url.hostname or "", self._url.port, timeout=30
+            self._url.hostname or "", self._url.port, timeout=120
         )
         connection.putrequest("PUT", f"/v2/images/{self._image}/file")
         for name, value in self._headers.items():
@@ -46,7 +46,7 @@ class SlowUpload(threading.Thread):
         connection.endheaders()
         connection.send(bytes(1000))
         self.halfway.set()
-        self.go_on.wait(30)
+        self.go_on.wait(300)
         try:
             connection.send(bytes(1000))
             self.status = connection.getresponse().status
@@ -62,7 +62,7 @@ def upload(serve: Serve) -> tuple[Server, SlowUpload]:
     image = server.client().create()["id"]
     slow = SlowUpload(server, image)
     slow.start()
-    assert slow.halfway.wait(10)
+    assert slow.halfway.wait(60)
     assert eventually(lambda: server.client().show(image)["status"] == "saving")
     return server, slow
 
@@ -76,10 +76,10 @@ def test_sigterm_lets_a_running_upload_finish(
     server.process.send_signal(signal.SIGTERM)
     assert eventually(lambda: not server.is_answering())
     slow.go_on.set()
-    slow.join(20)
+    slow.join(120)
 
     assert slow.status == 204
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
     assert [path.stat().st_size for path in server.stored_files()] == [2000]
 
 
@@ -91,9 +91,9 @@ def test_a_second_sigterm_stops_at_once(upload: tuple[Server, SlowUpload]) -> No
     assert eventually(lambda: not server.is_answering())
     assert server.process.poll() is None
     server.process.send_signal(signal.SIGTERM)
-    server.process.wait(10)
+    server.process.wait(60)
     slow.go_on.set()
-    slow.join(20)
+    slow.join(120)
 
     assert slow.status is None
     assert server.restart().stored_files() == []
@@ -110,7 +110,7 @@ def test_all_faults_of_a_configuration_are_listed_at_once(tmp_path: Path) -> Non
         [PROGRAM, "serve", "--config", conf],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -135,7 +135,7 @@ def test_faults_of_policy_and_protection_files_stop_the_start(tmp_path: Path) ->
         [PROGRAM, "serve", "--config", conf],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -151,7 +151,7 @@ def test_nobody_is_administrator_from_afar(tmp_path: Path, host: str) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

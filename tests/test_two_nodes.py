@@ -262,21 +262,22 @@ def test_a_node_dies_under_load_and_comes_back(tmp_path: Path) -> None:
         def done() -> int:
             return sum(len(worker.gone) + len(worker.promised) for worker in workers)
 
-        assert eventually(lambda: done() > MOST_IMAGES, 60)
+        assert eventually(lambda: done() > MOST_IMAGES, 120)
         nodes[0].kill()
         before = done()
         # The other node goes on alone.
-        assert eventually(lambda: done() > before + 10, 60)
+        assert eventually(lambda: done() > before + 10, 120)
         nodes[0].start()
         before = done()
-        assert eventually(lambda: done() > before + 10, 60)
+        assert eventually(lambda: done() > before + 10, 120)
         stop.set()
         for worker in workers:
-            worker.join(90)
+            worker.join(300)
             assert not worker.is_alive()
 
         client = alice(base)
-        assert eventually(lambda: settled(client), 60)
+        # What a dead process had under way is looked for once a minute.
+        assert eventually(lambda: settled(client), 180)
         images = listed(client)
         promised = {i: kept for w in workers for i, kept in w.promised.items()}
         gone = {i for w in workers for i in w.gone}

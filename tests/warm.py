@@ -69,7 +69,9 @@ class Warmed:
     def send_signal(self, number: int) -> None:
         """Send a signal to the server, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            # It may have ended since, and be told so in the next moment.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def _next(self) -> int:
         line = self._answers.readline()
@@ -182,7 +184,8 @@ class _Warm:
         self._events.register(end, selectors.EVENT_READ, told)
         hung_up = partial(self._forgotten, pid)
         self._events.register(connection, selectors.EVENT_READ, hung_up)
-        connection.sendall(b"%d\n" % pid)
+        with contextlib.suppress(OSError):
+            connection.sendall(b"%d\n" % pid)
 
     def _ended(self, pid: int, end: int) -> None:
         self._events.unregister(end)

@@ -170,7 +170,7 @@ def raw(base: str, pieces: Iterable[bytes], end: End = End.READ) -> bytes:
     connection open after its answer runs into a `TimeoutError`.
     """
     url = urlsplit(base)
-    with socket.create_connection((url.hostname or "", url.port or 80), 20) as peer:
+    with socket.create_connection((url.hostname or "", url.port or 80), 60) as peer:
         for piece in pieces:
             try:
                 peer.sendall(piece)

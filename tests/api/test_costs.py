@@ -4,6 +4,7 @@ And what a start need not do.
 """
 
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,10 +53,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
 def statements(many: LocalRegistry, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that grows by each statement that is run."""
     found: list[str] = []
-    execute = Engine.execute
+    execute, mine = Engine.execute, threading.get_ident()
 
     def count(self: Engine, sql: str, parameters: object = ()) -> object:
-        found.append(sql)
+        # Threads of other tests may still be at work.
+        if threading.get_ident() == mine:
+            found.append(sql)
         return execute(self, sql, parameters)  # type: ignore[arg-type] # handed on
 
     monkeypatch.setattr(Engine, "execute", count)

@@ -5,6 +5,7 @@ Source: contract api-images 18; rulings D-9 to D-11, D-16 and D-21.
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.api.imports import (
     with_parallel,
 )
 from tests.registry import LocalRegistry, merged, replace
+from tests.server import eventually
 from tests.stores.web import Web, web_server
 from tests.wire import as_
 
@@ -598,13 +600,20 @@ def test_a_source_that_cannot_be_read_is_told_in_one_sentence(
 def test_a_source_takes_no_longer_than_it_may(make: Make, web: Web) -> None:
     limit = {"imagereg": {"web_download_timeout": "1"}}
     held = threading.Event()
-    # Two bytes of which the second waits longer than that.
+    # Two halves of which the second waits longer than that, once it is asked for.
     web.put("/data", DATA, held=held)
     registry = make(merged(STORES, limit))
     image = Importing(registry).fetch(web)
-    threading.Timer(1.2, held.set).start()
 
+    def hold() -> None:
+        assert eventually(lambda: bool(web.asked))
+        time.sleep(1.2)
+        held.set()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
     image.work()
+    holder.join()
 
     assert image.facts == ("queued", "", "", "fast")
     assert staged(registry) == []
@@ -685,8 +694,10 @@ def test_an_image_that_is_deleted_while_its_data_come_in(
         registry.registry.engine.close()
         held.set()
 
-    threading.Timer(0.3, delete).start()
+    deleter = threading.Timer(0.3, delete)
+    deleter.start()
     registry.registry.jobs.run_pending()
+    deleter.join()
 
     assert image.alice.get(f"/v2/images/{image.id}").status == 404
     assert everything_of(registry, image.id) == {}

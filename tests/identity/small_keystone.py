@@ -71,7 +71,7 @@ class SmallKeystone:
             "username": "imagereg",
             "password": PASSWORD,
             "project_name": "service",
-            "http_connect_timeout": 1,
+            "http_connect_timeout": 60,
             "http_request_max_retries": 0,
             **more,
         }
@@ -195,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
     def fail(self, fault: str) -> None:
         """Do what went wrong instead of answering."""
         if fault == "hang":
-            self.service.closing.wait(20)
+            self.service.closing.wait(60)
             self.close_connection = True
         elif fault in ("cut", "away"):
             self.close_connection = True

@@ -152,7 +152,7 @@ def test_many_threads_with_one_token_ask_once(
     gate = threading.Event()
 
     def hold() -> None:
-        gate.wait(10)
+        gate.wait(60)
 
     teller.before = hold
     found: list[object] = []
@@ -164,7 +164,7 @@ def test_many_threads_with_one_token_ask_once(
         each.start()
     gate.set()
     for each in threads:
-        each.join(20)
+        each.join(60)
 
     assert len(found) == 20
     assert None not in found
@@ -186,7 +186,7 @@ def test_who_waits_too_long_for_another_thread_is_told(
     def ask_twice() -> None:
         other = threading.Thread(target=meanwhile)
         other.start()
-        other.join(20)
+        other.join(60)
 
     teller.before = ask_twice
 

@@ -34,7 +34,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 def test_a_directory_that_hangs_costs_an_upload_503(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = make({"glance_store": {"filesystem_store_timeout": "1"}})
+    registry = make({"glance_store": {"filesystem_store_timeout": "3"}})
     released = threading.Event()
     statvfs = os.statvfs
 

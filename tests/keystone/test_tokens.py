@@ -136,7 +136,7 @@ def test_an_upload_outlives_its_token_which_then_counts_with_a_services(
     service = keystone.login("imagereg", "service")
     slowness_s = time.time() - begun
     # A token ends with its credential, if that is sooner.
-    short = keystone.credential("demo-member", 4 + 12 * slowness_s)
+    short = keystone.credential("demo-member", 8 + 12 * slowness_s)
     token, ends = keystone.login_by(short)
     client = forgetful.client(with_(token))
     assert listed(house, token) == 200

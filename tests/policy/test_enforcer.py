@@ -251,7 +251,7 @@ def test_one_thread_reloads_and_the_others_go_on() -> None:
 
     def load() -> RuleSet:
         if loading.is_set():
-            go_on.wait(10)
+            go_on.wait(60)
         loading.set()
         return next(sets)
 
