@@ -190,6 +190,9 @@ def _remove_leftovers() -> None:
     """Remove the directories of servers that did not live to do so."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        is_ours = folder.stat(follow_symlinks=False).st_uid == os.getuid()
+        try:
+            is_ours = folder.stat(follow_symlinks=False).st_uid == os.getuid()
+        except FileNotFoundError:
+            continue  # Another server starts, and was first.
         if pid.isdecimal() and is_ours and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(folder, ignore_errors=True)

@@ -22,7 +22,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.registry import SEVERAL_STORES
-from tests.server import PROGRAM, Server, eventually, free_port
+from tests.server import PROGRAM, Server, eventually
 from tests.wire import ADMIN, as_
 
 MIB = 1024 * 1024
@@ -71,7 +71,7 @@ class Upload:
     def __call__(self, *options: str) -> Ended:
         """Run the command to its end."""
         process = self.begin(*options)
-        shown, errors = process.communicate(timeout=120)
+        shown, errors = process.communicate(timeout=300)
         return Ended(process.returncode, shown, errors)
 
 
@@ -98,6 +98,26 @@ def staged_bytes(server: Server, image_id: str) -> bytes:
 def staged_files(server: Server, image_id: str = "") -> list[Path]:
     """Return the parts of one image, or of all."""
     return list((server.state_dir / "staging").glob(f"{image_id}*.*.*"))
+
+
+def is_staged(server: Server, image_id: str) -> bool:
+    """Return whether the whole file comes to be staged, each part once.
+
+    A part that a killed command sent may come late, and is there twice for a moment.
+    """
+
+    def is_whole() -> bool:
+        with suppress(FileNotFoundError):
+            is_once = len(staged_files(server, image_id)) == PARTS
+            return is_once and staged_bytes(server, image_id) == DATA
+        return False
+
+    return eventually(is_whole)
+
+
+def is_forgotten(server: Server, image_id: str) -> bool:
+    """Return whether the parts of an image go; it is active a moment before."""
+    return eventually(lambda: not staged_files(server, image_id))
 
 
 def has_parts(server: Server, count: int) -> bool:
@@ -127,8 +147,7 @@ def test_a_file_arrives_in_parts(server: Server, upload: Upload) -> None:
     image = server.client().show(ended.shown.strip())
     assert (ended.status, image["status"]) == (0, "uploading"), ended
     assert (image["size"], image["name"], image["hw_x"]) == (len(DATA), "disk.img", "1")
-    assert staged_bytes(server, image["id"]) == DATA
-    assert len(staged_files(server, image["id"])) == PARTS
+    assert is_staged(server, image["id"])
     forget(server, ended)
 
 
@@ -215,7 +234,7 @@ def test_an_image_that_is_there_takes_the_data(server: Server, upload: Upload) -
     ended = upload("--no-import", "--image", image_id)
 
     assert (ended.status, ended.shown.strip()) == (0, image_id), ended
-    assert staged_bytes(server, image_id) == DATA
+    assert is_staged(server, image_id)
     forget(server, ended)
 
 
@@ -231,7 +250,7 @@ def test_a_file_becomes_an_image_with_its_bytes(server: Server, upload: Upload) 
     assert "has the bytes of the file" in first.errors
     assert server.client().show(image_id)["status"] == "active"
     assert server.client().download(image_id).body == DATA
-    assert staged_files(server, image_id) == []
+    assert is_forgotten(server, image_id)
     forget(server, first)
 
 
@@ -253,7 +272,6 @@ def test_an_import_that_fails_is_told_and_may_be_repeated(
     server: Server, upload: Upload
 ) -> None:
     options = ("--disk-format", "qcow2", "--name", "no qcow2")
-    before = set(staged_files(server))
 
     ended = [upload(*options) for _ in range(2)]
 
@@ -261,7 +279,7 @@ def test_an_import_that_fails_is_told_and_may_be_repeated(
     assert "the import failed" in ended[0].errors
     images = server.client().get("/v2/images?name=no%20qcow2").json()["images"]
     assert [image["status"] for image in images] == ["queued"]
-    assert set(staged_files(server)) == before
+    assert is_forgotten(server, images[0]["id"])
 
 
 def test_an_image_with_other_bytes_is_told_from_the_file(
@@ -345,7 +363,7 @@ def test_a_server_killed_while_it_imports_makes_the_image_after_all(
     server.kill9()
     server.start()
 
-    shown, errors = process.communicate(timeout=120)
+    shown, errors = process.communicate(timeout=300)
 
     assert process.returncode == 0, errors
     assert server.client().download(shown.strip()).body == DATA
@@ -370,7 +388,7 @@ def test_a_killed_command_goes_on_where_it_was(
 
     assert ended.status == 0, ended
     assert "bytes are there already" in ended.errors
-    assert staged_bytes(server, ended.shown.strip()) == DATA
+    assert is_staged(server, ended.shown.strip())
     assert stagings(server) <= PARTS + int(parallel)
 
 
@@ -389,11 +407,10 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(
         else:
             server.stop()
         server.start()
-    shown, errors = process.communicate(timeout=120)
+    shown, errors = process.communicate(timeout=300)
 
     assert process.returncode == 0, errors
-    assert staged_bytes(server, shown.strip()) == DATA
-    assert len(staged_files(server)) == PARTS
+    assert is_staged(server, shown.strip())
 
 
 def test_a_command_and_the_server_are_both_killed(serve: Serve, path: Path) -> None:
@@ -405,8 +422,7 @@ def test_a_command_and_the_server_are_both_killed(serve: Serve, path: Path) -> N
     ended = Upload(path, server.base)("--no-import")
 
     assert ended.status == 0, ended
-    assert staged_bytes(server, ended.shown.strip()) == DATA
-    assert len(staged_files(server)) == PARTS
+    assert is_staged(server, ended.shown.strip())
     assert "bytes are there already" in ended.errors
 
 
@@ -434,7 +450,7 @@ class Cutter:
     def _serve(self, near: socket.socket) -> None:
         with (
             near,
-            suppress(ConnectionRefusedError),
+            suppress(OSError),
             socket.create_connection(("127.0.0.1", self._port)) as far,
         ):
             left = self._chance.randrange(1, 8 * MIB)
@@ -514,8 +530,7 @@ def test_connections_that_break_are_made_anew(
 
     assert ended.status == 0, ended
     assert cutter.cuts > 3
-    assert staged_bytes(server, ended.shown.strip()) == DATA
-    assert len(staged_files(server, ended.shown.strip())) == PARTS
+    assert is_staged(server, ended.shown.strip())
     forget(server, ended)
 
 
@@ -523,7 +538,7 @@ def test_an_interrupted_command_says_how_to_go_on(serve: Serve, path: Path) -> N
     server = serve()
     with held(server, path) as (process, _):
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert "the same command goes on" in errors
@@ -562,7 +577,11 @@ def test_a_file_that_changes_under_way_is_told(serve: Serve, path: Path) -> None
 
 
 def test_a_registry_that_is_not_there(path: Path) -> None:
-    ended = Upload(path, f"http://127.0.0.1:{free_port()}")("--retry-for", "1")
+    with socket.socket() as taken:
+        # Nobody listens there, and nobody else may begin to.
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        ended = Upload(path, endpoint)("--retry-for", "1")
 
     assert ended.status == 3, ended
     assert "does not answer" in ended.errors

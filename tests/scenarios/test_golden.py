@@ -141,7 +141,7 @@ def replayed(
     done = subprocess.run(
         [
             *(sys.executable, str(GOLDEN / "replay.py")),
-            *("--launch", command(offered), "-j", "2", "--timeout", "20"),
+            *("--launch", command(offered), "-j", "2", "--timeout", "60"),
             *(str(impatient(name, folder)) for name in sorted(names)),
         ],
         check=False,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from imagereg.jobs.runner import MAX_ATTEMPTS
 from tests.conftest import Serve
 from tests.server import PROGRAM, Config, Server, eventually
 from tests.stores.web import Web, web_server
@@ -131,8 +132,11 @@ def suffer(serve: Serve, number: int, seed: int) -> None:
             server.kill9()
             server.start()
             suffered.append((image_id, cut))
-        for image_id, cut in suffered:
-            check_ended(server, image_id, cut)
+            # What is cut off more often is given up: a slow machine is waited for.
+            if len(suffered) >= MAX_ATTEMPTS - 1:
+                check_ended(server, *suffered[1 - MAX_ATTEMPTS])
+        for each in suffered:
+            check_ended(server, *each)
     assert eventually(lambda: staged_files(server) == []), staged_files(server)
     for command in (("gc", "--older-than", "0"), ("verify",)):
         found = subprocess.run(

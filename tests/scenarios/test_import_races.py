@@ -66,7 +66,7 @@ class Race:
         half = len(DATA) // 2
         yield DATA[:half]
         self.reached.set()
-        assert self.go.wait(30)
+        assert self.go.wait(60)
         yield DATA[half:]
 
     @property
@@ -80,13 +80,13 @@ class Race:
     def check_end(self, kind: str) -> None:
         """Assert that the winner's bytes are there, once, and nothing else is."""
         status = "uploading" if kind == "stage" else "active"
-        assert eventually(lambda: self.status == status and not self.is_locked, 30)
+        assert eventually(lambda: self.status == status and not self.is_locked, 60)
         client = self.server.client()
         if kind == "stage":
             document = {"method": {"name": "glance-direct"}}
             path = f"/v2/images/{self.image_id}/import"
             assert client.request("POST", path, document=document).status == 202
-            assert eventually(lambda: self.status == "active", 30)
+            assert eventually(lambda: self.status == "active", 60)
             assert eventually(lambda: not self.is_locked)
         assert client.download(self.image_id).body == DATA
         assert client.request("DELETE", f"/v2/images/{self.image_id}").status == 204
@@ -126,7 +126,7 @@ def test_whoever_comes_second_is_refused_while_the_first_is_at_work(
 
         assert refused.status == 409, refused
         race.go.set()
-        assert begun.result(30).status == (202 if first == "import" else 204)
+        assert begun.result(60).status == (202 if first == "import" else 204)
     race.check_end(first)
 
 
@@ -135,7 +135,7 @@ def test_of_many_at_once_one_wins(race: Race, kinds: tuple[str, ...]) -> None:
     gate = threading.Barrier(len(kinds))
 
     def send(kind: str) -> Answer:
-        gate.wait(30)
+        gate.wait(60)
         return race.send(kind)
 
     with ThreadPoolExecutor(len(kinds)) as pool:

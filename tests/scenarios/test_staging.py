@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,10 +75,18 @@ def begun(image_id: str, headers: dict[str, str], data: bytes) -> bytes:
     return head("PUT", path, {**as_(), **BYTES, **headers}) + data
 
 
-def has_leftovers(server: Server) -> bool:
-    """Return whether the server has bytes in an unfinished file."""
-    temporary = staging_dir(server) / ".tmp"
-    return any(path.stat().st_size for path in stored_files(temporary))
+def files_of(server: Server, image_id: str) -> list[Path]:
+    """Return the files of an image's parts, unfinished ones too; others have theirs."""
+    found = stored_files(staging_dir(server))
+    return [path for path in found if path.name.startswith(f"{image_id}.")]
+
+
+def has_leftovers(server: Server, image_id: str) -> bool:
+    """Return whether the server has bytes of an image in an unfinished file."""
+    with suppress(FileNotFoundError):
+        found = (path for path in files_of(server, image_id) if ".tmp" in path.parts)
+        return any(path.stat().st_size for path in found)
+    return False
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -100,7 +109,7 @@ def test_a_power_cut_while_the_first_bytes_come_leaves_nothing(
 
     def pieces() -> Iterator[bytes]:
         yield begun(image_id, headers, body)
-        assert eventually(lambda: has_leftovers(server))
+        assert eventually(lambda: has_leftovers(server, image_id))
         server.kill9()
 
     raw(server.base, pieces(), End.CLOSE)
@@ -122,7 +131,7 @@ def killed(
     headers = {"Content-Length": str(stop - start), **content_range(start, stop)}
     yield begun(image_id, headers, DATA[start : start + cut])
     # What is less than the server reads at a time is not written yet.
-    assert eventually(lambda: has_leftovers(server) or cut < 64 * 1024)
+    assert eventually(lambda: has_leftovers(server, image_id) or cut < 64 * 1024)
     server.kill9()
 
 
@@ -157,16 +166,16 @@ def test_a_connection_that_breaks_costs_its_own_part_alone(
     client = server.client()
     image_id = client.create()["id"]
     put(client, image_id, 0, PART)
-    before = len(stored_files(staging_dir(server)))
+    (first,) = files_of(server, image_id)
     headers = {"Content-Length": str(PART), **content_range(PART, 2 * PART)}
 
     def pieces() -> Iterator[bytes]:
         yield begun(image_id, headers, DATA[PART : PART + MIB // 2])
-        assert eventually(lambda: has_leftovers(server))
+        assert eventually(lambda: has_leftovers(server, image_id))
 
     raw(server.base, pieces(), end)
 
-    assert eventually(lambda: len(stored_files(staging_dir(server))) == before)
+    assert eventually(lambda: files_of(server, image_id) == [first])
     assert told(client, image_id) == [[0, PART - 1]]
     assert put(client, image_id, PART, 2 * PART).status == 204
     assert client.request("DELETE", f"/v2/images/{image_id}").status == 204
@@ -182,7 +191,7 @@ def test_a_part_is_not_kept_from_its_client_by_its_own_stalled_connection(
 
     def pieces() -> Iterator[bytes]:
         yield begun(image_id, headers, DATA[: MIB // 2])
-        assert eventually(lambda: has_leftovers(server))
+        assert eventually(lambda: has_leftovers(server, image_id))
         answers.append(put(client, image_id, 0, PART))
         yield DATA[MIB // 2 : PART]
 
@@ -190,7 +199,7 @@ def test_a_part_is_not_kept_from_its_client_by_its_own_stalled_connection(
 
     assert answers[0].status == 204
     assert late.startswith(b"HTTP/1.1 204 "), late
-    assert len(list(staging_dir(server).glob(f"{image_id}.*"))) == 1
+    assert eventually(lambda: len(files_of(server, image_id)) == 1)
     client.request("DELETE", f"/v2/images/{image_id}")
 
 
@@ -207,6 +216,7 @@ def test_parts_come_side_by_side(serve: Serve) -> None:
 
     assert {answer.status for answer in answers} == {204}
     assert client.show(image_id)["size"] == len(DATA)
+    assert eventually(lambda: len(files_of(server, image_id)) == len(todo) // 2)
     assert staged_bytes(server, image_id) == DATA
 
 

@@ -78,7 +78,7 @@ def test_a_server_that_runs_no_jobs_leaves_them_to_a_worker(
     assert server.client().download(image_id).body == DATA
     # It was the worker's own doing, and it ends when it is told to.
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
     assert status(server, begin(server, web.url("/x"))) == "queued"
 
 
@@ -129,7 +129,7 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_does(
         worker.wait(1)
     held.set()
 
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
     assert status(server, image_id) == "active"
 
 

@@ -143,7 +143,7 @@ class Sweep:
             tasks = self.ask("GET", f"{path}/tasks").json()["tasks"]
             return all(task["status"] in ("success", "failure") for task in tasks)
 
-        assert eventually(is_over, 30)
+        assert eventually(is_over, 60)
 
 
 def own(path: str, caller: Headers) -> set[str]:

@@ -14,7 +14,8 @@ from tests.server import Config, Server, eventually
 from tests.wire import as_
 
 CONFIG: Config = {
-    "imagereg": {"metrics": "true"},
+    # A store that a busy machine takes long to look at has not failed.
+    "imagereg": {"metrics": "true", "ready_timeout": "60"},
     "oslo_policy": {"policy_file": "policy.json"},
     "DEFAULT": {"image_cache_dir": "{dir}/cache"},
 }
@@ -61,6 +62,11 @@ def grows(
     return eventually(lambda: value(server, name, **labels) == before + by)
 
 
+def reaches(server: Server, least: float, name: str, **labels: object) -> bool:
+    """Return whether a number comes to be so large; it may take a moment."""
+    return eventually(lambda: value(server, name, **labels) >= least)
+
+
 def test_requests_and_bytes_are_counted_over_all_processes(counting: Server) -> None:
     alice = counting.client()
     image_id = alice.create()["id"]
@@ -77,8 +83,9 @@ def test_requests_and_bytes_are_counted_over_all_processes(counting: Server) -> 
     assert grows(counting, before, 20, "imagereg_requests_total", **shown)
     out = {"direction": "out", "route": FILE}
     assert grows(counting, sent, 150_000, "imagereg_bytes_total", **out)
-    assert value(counting, "imagereg_bytes_total", direction="in", route=FILE) >= 50_000
-    assert value(counting, "imagereg_request_seconds_count", route=SHOW) >= 20
+    taken = {"direction": "in", "route": FILE}
+    assert reaches(counting, 50_000, "imagereg_bytes_total", **taken)
+    assert reaches(counting, 20, "imagereg_request_seconds_count", route=SHOW)
 
 
 def test_refusals_are_counted_by_rule_even_if_concealed(counting: Server) -> None:
@@ -92,7 +99,7 @@ def test_refusals_are_counted_by_rule_even_if_concealed(counting: Server) -> Non
 
     name = "imagereg_policy_denials_total"
     assert grows(counting, locked, 1, name, rule="delete_image")
-    assert value(counting, name, rule="get_image") >= 1
+    assert reaches(counting, 1, name, rule="get_image")
 
 
 def test_a_running_transfer_is_seen(counting: Server) -> None:
@@ -113,7 +120,7 @@ def test_a_running_transfer_is_seen(counting: Server) -> None:
     assert connection.getresponse().status == 204
     connection.close()
     assert eventually(lambda: value(counting, name, direction="in") == 0)
-    assert value(counting, name, direction="out") == 0
+    assert eventually(lambda: value(counting, name, direction="out") == 0)
 
 
 def test_the_cache_is_told_of(counting: Server) -> None:
@@ -127,7 +134,7 @@ def test_the_cache_is_told_of(counting: Server) -> None:
         return value(counting, "imagereg_cache_lookups_total", result="hit") > hits
 
     assert eventually(hit)
-    assert value(counting, "imagereg_cache_lookups_total", result="miss") >= 1
+    assert reaches(counting, 1, "imagereg_cache_lookups_total", result="miss")
 
 
 def test_a_store_that_fails_is_counted(counting: Server) -> None:
