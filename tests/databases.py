@@ -21,6 +21,7 @@ from typing import Any
 
 from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
+from tests.environments import installing
 from tests.ports import free_port
 
 #: The engine that this run is about.
@@ -157,14 +158,15 @@ class Service:
             # One that starts removes the temporary tables of all that share a folder.
             environment["TMPDIR"] = tempfile.mkdtemp(dir=self.where)
         for patience in range(10, -1, -1):
-            up = subprocess.run(
-                command,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=False,
-                timeout=300,
-                env=environment,
-            )
+            with installing("services"):
+                up = subprocess.run(
+                    command,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=False,
+                    timeout=300,
+                    env=environment,
+                )
             if up.returncode == 0:
                 break
             # One that was killed is known to the system for a moment more.

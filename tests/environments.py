@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -31,10 +33,7 @@ def programs_of(requirements: Path) -> Path:
     """Return the folder of the programs that a file names, installed on first use."""
     folder = _folder(requirements)
     complete = folder / "complete"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Two test runs that start together must not build one environment at once.
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with installing(folder.name):
         if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
             run(sys.executable, "-m", "venv", folder)
@@ -43,6 +42,19 @@ def programs_of(requirements: Path) -> Path:
             run(*pip, "--requirement", requirements)
             complete.touch()
     return folder / "bin"
+
+
+@contextmanager
+def installing(name: str) -> Iterator[None]:
+    """Let one process at a time build what has this name below `cache`.
+
+    Two test runs, or two processes of one, may want it first at the same moment.
+    """
+    folder = cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _folder(requirements: Path) -> Path:

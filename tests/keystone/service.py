@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from tests.environments import cache
+from tests.environments import cache, installing
 from tests.server import free_port
 
 HELPERS = Path(__file__).parent.parent / "services"
@@ -192,9 +192,10 @@ def keystone_service(where: Path) -> Iterator[Keystone]:
     """Run the service for the block, installed on first use."""
     home = {**os.environ, "SERVICES_HOME": str(cache() / "services")}
     command = (HELPERS / "keystone-up", where, str(free_port()), "--install")
-    up = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=home, timeout=400
-    )
+    with installing("services"):
+        up = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=home, timeout=400
+        )
     assert up.returncode == 0, up.stderr
     told = dict(line.split("=", 1) for line in shlex.split(up.stdout))
     try:
