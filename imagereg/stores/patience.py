@@ -66,9 +66,9 @@ class Patience:
         try:
             return outcome.result(limit_s)
         except TimeoutError:
-            # An operation may raise the same; then it is done.
+            # An operation may raise the same, or end just now; then it is done.
             if outcome.done():
-                raise
+                return outcome.result()
             _log.warning("a file operation takes more than %s s", limit_s)
             raise StoreUnavailable(_TOO_LATE) from None
 

@@ -95,7 +95,9 @@ class Watched(Share):
     def claim(self, size_bytes: int) -> bool:
         """Claim, and note."""
         is_granted = super().claim(size_bytes)
-        self._watching.peak = max(self._watching.peak, self._watching.taken_bytes)
+        watching = self._watching
+        with watching.noting:
+            watching.peak = max(watching.peak, watching.taken_bytes)
         return is_granted
 
 
@@ -103,6 +105,7 @@ class Watching(Budget):
     """A budget that knows its peak."""
 
     peak = 0
+    noting = threading.Lock()
 
     def share(self) -> Share:
         """Return a share that tells of itself."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from imagereg.stores.hashing import LANES_FROM_BYTES, RING_CHUNKS, Digests, LaneSupply
+from tests.server import eventually
 
 MiB = 1024 * 1024
 
@@ -147,6 +148,7 @@ def test_no_more_than_the_ring_waits() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(feed)
+        eventually(lambda: len(fed) == RING_CHUNKS, 60)
         with pytest.raises(TimeoutError):
             done.result(timeout=0.1)
         waiting = len(fed)

@@ -60,12 +60,18 @@ def look(s3: Service, driver: S3Driver) -> S3Client:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch, driver: S3Driver) -> None:
+def twice(monkeypatch: pytest.MonkeyPatch, driver: S3Driver) -> None:
+    """Let the driver ask twice, and wait for as long as it does otherwise."""
+    monkeypatch.setattr(driver._client, "_clients", {})
+    monkeypatch.setattr(s3_client, "ATTEMPTS", 2)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, driver: S3Driver, twice: None) -> None:
+    """Let it wait for a second, for tests in which nothing else must succeed."""
     options = replace(driver._options, timeout_s=2)
     monkeypatch.setattr(driver._client, "_options", options)
-    monkeypatch.setattr(driver._client, "_clients", {})
     monkeypatch.setattr(s3_client, "HASTY_READ_S", 1)
-    monkeypatch.setattr(s3_client, "ATTEMPTS", 2)
 
 
 def unfinished(look: S3Client) -> int:
@@ -146,7 +152,7 @@ def test_a_lost_answer_is_no_taken_key(driver: S3Driver, proxy: Proxy) -> None:
     ],
     ids=["part", "cut", "begin", "complete", "invalid", "denied"],
 )
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("twice")
 def test_an_upload_that_cannot_go_on_leaves_nothing(
     driver: S3Driver, proxy: Proxy, look: S3Client, fault: Fault, said: str
 ) -> None:
@@ -219,7 +225,7 @@ def test_another_object_than_was_sent_is_no_success(
     assert objects(look) == ["key"]
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("twice")
 def test_nothing_is_said_to_be_stored_that_cannot_be_asked_for(
     driver: S3Driver, proxy: Proxy, look: S3Client
 ) -> None:
@@ -281,7 +287,7 @@ def test_a_client_that_goes_away_leaves_nothing(
     assert objects(look) == []
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("twice")
 def test_what_cannot_be_aborted_is_logged_and_swept(
     driver: S3Driver,
     proxy: Proxy,
@@ -380,13 +386,14 @@ def test_a_service_that_ignores_ranges_is_not_believed(
 
 @pytest.mark.usefixtures("impatient")
 def test_a_download_from_a_service_that_hangs_is_given_up(
-    driver: S3Driver, proxy: Proxy
+    driver: S3Driver, proxy: Proxy, look: S3Client
 ) -> None:
-    url = put(driver, "key", SMALL)
+    look.call("put_object", Key="key", Body=SMALL)
+    url = driver._url("key")
     held = threading.Event()
     proxy.faults.append(Fault("GET", "key", held=held, times=9))
 
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="does not answer"):
         driver.open(url, 0, None)
     held.set()
 
