@@ -7,6 +7,7 @@ Source: contract stores 8, api-images 25.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -55,7 +56,8 @@ class Upkeep:
         self.cache = cache
         self._source = source
         self._interval_s = interval_s
-        self._rounded = self._fetched = 0.0
+        # Both are due at once, also where the machine itself just started.
+        self._rounded = self._fetched = -math.inf
         self._fault = ""
 
     def start(self) -> Callable[[], None]:
@@ -184,7 +186,7 @@ class Upkeep:
         with self.cache.directory.alone("upkeep") as is_alone:
             if not is_alone:
                 # Somebody else is at it; what was asked of us is not forgotten.
-                self._fetched = 0.0 if is_wanted else self._fetched
+                self._fetched = -math.inf if is_wanted else self._fetched
                 return False
             if fetch_due:
                 self._fetched = now

@@ -8,6 +8,7 @@ Each kind of job must therefore be able to start anew on what an earlier attempt
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -120,7 +121,8 @@ class Runner:
         self._wanted = wanted
         self._lock = threading.Lock()
         self._running: dict[str, Job] = {}
-        self._beaten = self._purged = 0.0
+        # Both are due at once, also where the machine itself just started.
+        self._beaten = self._purged = -math.inf
         self._is_stopped = False
         self._dispatcher = threading.Thread(
             target=self._dispatch, name="jobs", daemon=True

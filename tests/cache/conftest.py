@@ -18,6 +18,15 @@ from tests.server import eventually
 SIZE = 300_001
 
 
+def is_at_rest(cache: ImageCache) -> bool:
+    """Return whether no thread is busy with a copy.
+
+    Each looks at the end whether its image is still there, when the copy is already.
+    """
+    places = cache._places
+    return bool(places._value == places._initial_value)  # type: ignore[attr-defined] # no public way to ask
+
+
 @dataclass
 class Kept:
     """An image, and the back end that has its data."""
@@ -69,8 +78,8 @@ class Cached:
         assert eventually(lambda: self.is_idle() and self.cache.holds(kept.image))
 
     def is_idle(self) -> bool:
-        """Return whether no copy is being made."""
-        return not any((self.path / "incomplete").iterdir())
+        """Return whether no copy is being made, and none looked at any more."""
+        return is_at_rest(self.cache) and not any((self.path / "incomplete").iterdir())
 
     def names(self, folder: str) -> list[str]:
         """Return the image ids of a folder's files."""
@@ -95,7 +104,15 @@ def make_cached(tmp_path: Path) -> Iterator[MakeCached]:
 
     yield start
     for registry in made:
-        registry.close()
+        close(registry)
+
+
+def close(registry: LocalRegistry) -> None:
+    """Let go of a registry once nothing works on its cache any more."""
+    upkeep = registry.registry.cache
+    assert upkeep is not None
+    assert eventually(lambda: is_at_rest(upkeep.cache), 60)
+    registry.close()
 
 
 @pytest.fixture

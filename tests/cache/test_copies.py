@@ -13,7 +13,7 @@ from imagereg.cache import copies, filling
 from imagereg.errors import RangeNotSatisfiable, StoreUnavailable
 from imagereg.model import Status
 from imagereg.stores.driver import HasPath
-from tests.cache.conftest import SIZE, Cached, Kept, MakeCached
+from tests.cache.conftest import SIZE, Cached, Kept, MakeCached, close, is_at_rest
 from tests.server import eventually
 
 
@@ -374,6 +374,7 @@ def test_copies_beyond_the_most_go_past_the_cache(
         assert b"".join(first) == slow.data
     assert eventually(lambda: small.holds(slow.image))
     assert eventually(lambda: _is_cached(small, other))
+    assert eventually(lambda: is_at_rest(small), 60)
 
 
 def _is_cached(cache: copies.ImageCache, kept: Kept) -> bool:
@@ -497,7 +498,7 @@ def test_file_stores_may_be_left_out(tmp_path: Path) -> None:
     assert bodies == [kept.data] * 2
     assert not any((upkeep.cache.directory.path / "incomplete").iterdir())
     assert not upkeep.cache.holds(kept.image)
-    registry.close()
+    close(registry)
 
 
 def test_neither_head_nor_a_part_makes_a_copy(cached: Cached) -> None:

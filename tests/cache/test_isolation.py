@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.api.personas import BUILT_IN, DATA, KINDS, PERSONAS, an_image
+from tests.cache.conftest import close, is_at_rest
 from tests.registry import CACHE, SEVERAL_STORES, LocalRegistry, merged
 from tests.server import eventually
 from tests.wire import ADMIN, Answer
@@ -39,7 +40,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry
         tmp_path_factory.mktemp("isolation"), config, files={"policy.json": "{}"}
     )
     yield made
-    made.close()
+    close(made)
 
 
 def image(registry: LocalRegistry, kind: str, *, warm: bool) -> str:
@@ -53,6 +54,7 @@ def image(registry: LocalRegistry, kind: str, *, warm: bool) -> str:
         path = FILE.replace("<image_id>", image_id)
         assert registry.client(ADMIN).get(path).body == DATA
         assert eventually(lambda: upkeep.cache.holds(stored))
+        assert eventually(lambda: is_at_rest(upkeep.cache), 60)
     assert upkeep.cache.holds(stored) is warm
     return image_id
 

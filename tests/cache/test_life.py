@@ -24,7 +24,7 @@ from imagereg.cache.copies import ImageCache
 from imagereg.errors import StoreUnavailable
 from imagereg.model import Image
 from tests import databases
-from tests.cache.conftest import Cached, Kept
+from tests.cache.conftest import Cached, Kept, is_at_rest
 from tests.cache.remote import CHUNK
 from tests.registry import CACHE, LocalRegistry
 from tests.server import eventually
@@ -61,8 +61,7 @@ class CacheLife(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Wait until no copy is being made."""
-        places = self.cache._places
-        assert eventually(lambda: places._value == places._initial_value)  # type: ignore[attr-defined] # no public way to ask
+        assert eventually(lambda: is_at_rest(self.cache), 60)
 
     @rule(target=images, size=st.sampled_from(SIZES))
     def create(self, size: int) -> Kept:

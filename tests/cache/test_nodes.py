@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cache.conftest import Cached
+from tests.cache.conftest import Cached, close
 from tests.registry import CACHE, LocalRegistry, merged
 
 
@@ -27,7 +27,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[Cached, Cached]]:
         made.append(Cached(registry, upkeep))
     yield made[0], made[1]
     for node in made:
-        node.registry.close()
+        close(node.registry)
 
 
 def test_each_node_tells_which_hold_an_image(nodes: tuple[Cached, Cached]) -> None:
@@ -99,4 +99,4 @@ def test_a_front_end_sends_copies_by_itself(tmp_path: Path) -> None:
 
     assert answer.headers["x-accel-redirect"] == f"/_cache/{kept.image.id}"
     assert answer.body == b""
-    registry.close()
+    close(registry)

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from imagereg.cli import main
+from tests.cache.conftest import close
 from tests.registry import CACHE, LocalRegistry
 from tests.server import eventually
 
@@ -17,7 +18,7 @@ DATA = b"the bytes of an image" * 1000
 def registry(tmp_path: Path) -> Iterator[LocalRegistry]:
     made = LocalRegistry(tmp_path, CACHE)
     yield made
-    made.close()
+    close(made)
 
 
 def cached(registry: LocalRegistry) -> Path:
