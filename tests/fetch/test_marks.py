@@ -138,8 +138,11 @@ def test_a_mark_that_says_nothing_is_none(marked: Marked) -> None:
 
 
 @on_one
-def test_a_file_that_has_just_changed_is_not_marked(marked: Marked) -> None:
+def test_a_file_that_has_just_changed_is_not_marked(
+    marked: Marked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node, image_id, _ = marked
+    monkeypatch.setattr("imagereg.fetch.marks.SETTLED_NS", 3600 * 10**9)
 
     assert fetch(node, image_id) == "direct"
 

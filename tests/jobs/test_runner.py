@@ -52,7 +52,8 @@ def held(
     yield kind, jobs
     kind.go.set()
     jobs.stop()
-    assert eventually(lambda: not jobs._running)
+    jobs.wait(60)
+    assert not jobs._running
 
 
 def begin(registry: LocalRegistry) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 PROGRAM = "qemu-system-x86_64"
 MISSING = f"{PROGRAM} is missing: NO MACHINE IS BOOTED (Debian: qemu-system-x86)"
 
-_LONGEST_BOOT_S = 60
+_LONGEST_BOOT_S = 300
 
 #: How a screen is drawn on a serial line, which may be in the middle of a word.
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|c)")
