@@ -14,6 +14,7 @@ from typing import Self
 
 from imagereg.errors import BlobExists, ImageRegError, StoreFull
 from imagereg.model import Location
+from imagereg.stores.bypass import Blocks, Bypass, Put
 from imagereg.stores.datadir import NO_ROOM, DataDir, TemporaryFile, storage_errors
 from imagereg.stores.sparse import HoleFinder
 
@@ -91,13 +92,16 @@ class FileWriter:
         upload: Upload,
         file: TemporaryFile,
         locate: Callable[[DataDir, str], Location],
-        put: Callable[[int, bytes | memoryview, int], int] = os.pwrite,
+        put: Put = os.pwrite,
     ) -> None:
         self._upload = upload
         self._file = file
         self._locate = locate
-        self._put = put
-        self._holes = HoleFinder() if upload.is_thin else None
+        self._pieces = HoleFinder() if upload.is_thin else Blocks()
+        # What lies between holes begins anywhere in memory, and who wants no sync
+        # wants the cache.
+        may_bypass = upload.fsync and not upload.is_thin
+        self._bypass = Bypass(file.descriptor, put, is_worth=may_bypass)
         self._position = 0
         self._trail = Trail(file.descriptor)
         self._next_check = RESERVE_CHECK_BYTES
@@ -121,13 +125,9 @@ class FileWriter:
     def write(self, chunk: bytes) -> None:
         """Append ``chunk``."""
         with storage_errors():
-            if self._holes is None:
-                self._write_at(self._position, chunk)
-            else:
-                for offset, piece in self._holes.feed(chunk):
-                    self._write_at(offset, piece)
+            for offset, piece in self._pieces.feed(chunk):
+                self._write_at(offset, piece)
             self._position += len(chunk)
-            self._trail.follow(self._position)
             self._check_reserve()
 
     def commit(self) -> Location:
@@ -154,12 +154,13 @@ class FileWriter:
             self._is_open = False
             os.close(self._file.descriptor)
 
-    def _write_at(self, offset: int, data: bytes | memoryview) -> None:
+    def _write_at(self, offset: int, data: memoryview) -> None:
         """Write all of ``data``; the system may take it in pieces."""
-        done = self._put(self._file.descriptor, data, offset)
-        while done < len(data):
-            rest = memoryview(data)[done:]
-            done += self._put(self._file.descriptor, rest, offset + done)
+        while data:
+            done = self._bypass.put(data, offset)
+            offset += done
+            data = data[done:]
+        self._trail.follow(offset)
 
     def _check_reserve(self) -> None:
         """Look at the reserve, unless room was set aside for an announced size."""
@@ -171,9 +172,8 @@ class FileWriter:
 
     def _complete(self) -> None:
         """Write what is held back, and give the file its true length."""
-        if self._holes is not None:
-            for offset, piece in self._holes.finish():
-                self._write_at(offset, piece)
+        for offset, piece in self._pieces.finish():
+            self._write_at(offset, piece)
         if os.fstat(self._file.descriptor).st_size != self._position:
             os.ftruncate(self._file.descriptor, self._position)
 

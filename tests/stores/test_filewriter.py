@@ -219,7 +219,9 @@ def test_writes_that_are_taken_in_pieces_are_whole(make: Make, home: Path) -> No
     driver = make()
     with driver.writer("key", 0, replace=False) as writer:
         assert isinstance(writer, FileWriter)
-        writer._put = lambda file, data, offset: os.pwrite(file, data[:7], offset)
+        writer._bypass._put = lambda file, data, offset: os.pwrite(
+            file, data[:7], offset
+        )
         writer.write(b"0123456789" * 10)
         writer.commit()
 
