@@ -102,7 +102,7 @@ def complete(*words: str) -> list[str]:
         [PROGRAM.with_name(words[0]), "completion", "bash"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     ).stdout
     function = re.search(r"^(\w+)\(\) ?\{", script, re.MULTILINE)
@@ -118,7 +118,7 @@ def complete(*words: str) -> list[str]:
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
         env={"PATH": f"{PROGRAM.parent}:/usr/bin:/bin"},
     )
@@ -179,7 +179,7 @@ def test_completion_needs_no_configuration(tmp_path: Path) -> None:
         [PROGRAM, "completion", "fish"],
         cwd=tmp_path,
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert b"imagereg" in done.stdout

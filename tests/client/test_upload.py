@@ -538,7 +538,7 @@ def test_an_interrupted_command_says_how_to_go_on(serve: Serve, path: Path) -> N
     server = serve()
     with held(server, path) as (process, _):
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
 
     assert process.returncode == 130
     assert "the same command goes on" in errors
@@ -571,7 +571,7 @@ def test_a_file_that_changes_under_way_is_told(serve: Serve, path: Path) -> None
             file.seek(len(DATA) - 1)
             file.write(b"!")
         dam.opened.set()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
     assert process.returncode == 4
 
