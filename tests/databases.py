@@ -21,7 +21,7 @@ from typing import Any
 
 from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
-from tests.environments import installing
+from tests.environments import PATIENT, installing
 from tests.ports import free_port
 
 #: The engine that this run is about.
@@ -151,6 +151,7 @@ class Service:
             str(self.where),
             str(self.port),
             "--install",
+            *PATIENT,
             *more,
         )
         environment = dict(os.environ)
@@ -164,7 +165,7 @@ class Service:
                     stdout=subprocess.PIPE,
                     text=True,
                     check=False,
-                    timeout=300,
+                    timeout=800,
                     env=environment,
                 )
             if up.returncode == 0:
@@ -179,7 +180,7 @@ class Service:
     def stop(self, *, wipe: bool = False) -> None:
         """End the server, as an operator would."""
         more = ["--wipe"] if wipe else []
-        subprocess.run([HELPERS / "down", self.where, *more], check=True, timeout=60)
+        subprocess.run([HELPERS / "down", self.where, *more], check=True, timeout=180)
 
     def database(self, key: str) -> str:
         """Return the URL of the database for ``key``, with its tables."""

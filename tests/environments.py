@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: Has the helpers of `services/` wait for what they start as long as it may take on a
+#: busy machine, in seconds.
+PATIENT = ("--timeout", "240")
+
 
 def run(*command: str | Path) -> None:
     """Run a step of the set-up, and fail with everything it wrote."""

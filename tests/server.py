@@ -113,7 +113,7 @@ class Server:
             *("--workers", str(workers)),
         )
 
-    def start(self, timeout_s: float = 60) -> "Server":
+    def start(self, timeout_s: float = 180) -> "Server":
         """Run the server and return once it answers.
 
         Raises:

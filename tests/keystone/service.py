@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from tests.environments import cache, installing
+from tests.environments import PATIENT, cache, installing
 from tests.server import free_port
 
 HELPERS = Path(__file__).parent.parent / "services"
@@ -191,14 +191,14 @@ def _seconds(stamp: str) -> float:
 def keystone_service(where: Path) -> Iterator[Keystone]:
     """Run the service for the block, installed on first use."""
     home = {**os.environ, "SERVICES_HOME": str(cache() / "services")}
-    command = (HELPERS / "keystone-up", where, str(free_port()), "--install")
+    command = (HELPERS / "keystone-up", where, str(free_port()), "--install", *PATIENT)
     with installing("services"):
         up = subprocess.run(
-            command, check=False, capture_output=True, text=True, env=home, timeout=400
+            command, check=False, capture_output=True, text=True, env=home, timeout=800
         )
     assert up.returncode == 0, up.stderr
     told = dict(line.split("=", 1) for line in shlex.split(up.stdout))
     try:
         yield Keystone(told["OS_AUTH_URL"], told["OS_PASSWORD"], where)
     finally:
-        subprocess.run((HELPERS / "down", where, "--wipe"), check=True, timeout=60)
+        subprocess.run((HELPERS / "down", where, "--wipe"), check=True, timeout=180)

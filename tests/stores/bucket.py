@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from imagereg.stores.s3 import S3Driver
 from imagereg.stores.s3_client import S3Client, S3Options
-from tests.environments import cache, installing
+from tests.environments import PATIENT, cache, installing
 from tests.server import free_port
 
 HELPERS = Path(__file__).parent.parent / "services"
@@ -65,10 +65,10 @@ class Service:
 def s3_service(where: Path) -> Iterator[Service]:
     """Run the service for the block, installed on first use."""
     home = {**os.environ, "SERVICES_HOME": str(cache() / "services")}
-    command = (HELPERS / "s3-up", where, str(free_port()), "--install")
+    command = (HELPERS / "s3-up", where, str(free_port()), "--install", *PATIENT)
     with installing("services"):
         up = subprocess.run(
-            command, check=False, capture_output=True, text=True, env=home, timeout=300
+            command, check=False, capture_output=True, text=True, env=home, timeout=800
         )
     assert up.returncode == 0, up.stderr
     told = dict(line.split("=", 1) for line in shlex.split(up.stdout))
@@ -80,4 +80,4 @@ def s3_service(where: Path) -> Iterator[Service]:
             where,
         )
     finally:
-        subprocess.run((HELPERS / "down", where, "--wipe"), check=True, timeout=60)
+        subprocess.run((HELPERS / "down", where, "--wipe"), check=True, timeout=180)
