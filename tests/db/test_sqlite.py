@@ -1,6 +1,8 @@
 """SQLite keeps the contract; `test_list_plans.py` has how its lists find their way."""
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from sqlite3 import SQLITE_OK, Connection
 
@@ -26,6 +28,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     path = tmp_path_factory.mktemp("plans") / "registry.sqlite"
     engine = Engine.connect(f"sqlite:///{path}")
     prepare(engine)
+    # Tests have a connection that did not make the tables.
+    engine.close()
     yield engine
     engine.close()
 
@@ -61,6 +65,45 @@ def test_a_connection_keeps_few_statements(engine: Engine) -> None:
     assert all(first)
     assert not last
     assert oldest
+
+
+def temporary_files() -> list[str]:
+    """Return the files of SQLite's that this process has open without a name."""
+    found = []
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(each))  # noqa: PTH115 - it tells more than `Path`
+    return [name for name in found if "etilqs" in name]
+
+
+def test_a_write_that_changes_many_pages_makes_no_file(engine: Engine) -> None:
+    """What a statement may have to take back is more than SQLite keeps by itself."""
+
+    row = {"value": "v" * 200, "typed": False, "created_at_us": 1}
+
+    def insert(name: str) -> None:
+        rows = [{**row, "image_id": f"{each:036}", "name": name} for each in range(400)]
+        engine.insert("image_properties", rows)
+
+    with engine.transaction():
+        insert("before")
+    with engine.transaction():
+        insert("after")
+
+        assert temporary_files() == []
+
+
+def test_indexes_are_sorted_in_files(engine: Engine) -> None:
+    """They are of any size, and what is in memory is not."""
+
+    def stores() -> object:
+        return engine.rows("PRAGMA temp_store")[0][0]
+
+    before = stores()
+    with engine.schema_turn():
+        within = stores()
+
+    assert (before, within, stores()) == (2, 1, 2)
 
 
 def test_a_locked_database_is_told_apart_from_a_fault(
