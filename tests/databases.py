@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,12 @@ def clear(engine: Engine) -> None:
         engine.execute(f"DELETE FROM {table}")
 
 
+def others(engine: Engine) -> int:
+    """Return how many connections of others a database of a server has."""
+    ((count,),) = engine.rows(_OTHERS[NAME])
+    return int(str(count))
+
+
 class Service:
     """A database server of this run's own.
 
@@ -158,20 +164,26 @@ class Service:
         if self.kind == "mariadb":
             # One that starts removes the temporary tables of all that share a folder.
             environment["TMPDIR"] = tempfile.mkdtemp(dir=self.where)
+        # One that comes back waits for nobody: there is nothing to install.
+        alone = contextlib.nullcontext() if self.url else installing("services")
+        with alone:
+            self._up(command, environment)
+
+    def _up(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Run what starts the server, and keep what it tells."""
         for patience in range(10, -1, -1):
-            with installing("services"):
-                up = subprocess.run(
-                    command,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    check=False,
-                    timeout=800,
-                    env=environment,
-                )
+            up = subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=800,
+                env=environment,
+            )
             if up.returncode == 0:
                 break
             # One that was killed is known to the system for a moment more.
-            assert patience, f"{program} does not start"
+            assert patience, f"{command[0]} does not start"
             time.sleep(1)
         lines = filter(None, up.stdout.splitlines())
         told = dict(shlex.split(line)[0].split("=", 1) for line in lines)

@@ -143,7 +143,7 @@ def test_an_engine_at_its_limit_gives_back_while_others_wait(
     waiting = threading.Thread(target=wait)
     waiting.start()
     dialect.peewee.close()
-    waiting.join(10)
+    waiting.join(30)
 
     assert found == lines.made
 

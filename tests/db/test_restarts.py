@@ -21,7 +21,7 @@ pytestmark = [
         databases.NAME == "sqlite",
         reason="`.ci/run` runs it with IMAGEREG_TEST_DATABASE=postgresql and mariadb",
     ),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 CLIENTS = 8
@@ -170,7 +170,9 @@ def test_the_server_waits_for_a_database_that_is_not_there_yet(
     service: Service, tmp_path: Path
 ) -> None:
     url = service.database(str(tmp_path)).replace("$", "$$")
-    config = {"database": {"connection": url, "retry_interval": 1}}
+    # For ever: how long the database takes to start is no matter here.
+    waits = {"retry_interval": 1, "max_retries": -1}
+    config = {"database": {"connection": url, **waits}}
     server = Server(tmp_path, config)
     stop(service, "stopped")
     waiting = threading.Timer(2, service.start)

@@ -140,7 +140,11 @@ def test_whoever_asks_of_a_transaction_waits_for_its_end(engine: Engine) -> None
 
 
 def cut_others(engine: Engine) -> None:
-    """End all connections to a database but one, which ends itself."""
+    """End all connections to a database but one, which ends itself.
+
+    They are gone when this returns: the servers end them a moment after they say so,
+    which may be in the middle of what somebody does with one of them.
+    """
     other = Engine.connect(databases.service(databases.NAME).url_like(engine))
     if databases.NAME == "postgresql":
         other.rows(
@@ -154,6 +158,7 @@ def cut_others(engine: Engine) -> None:
         )
         for (number,) in own:
             other.rows(f"KILL CONNECTION {number}")
+    assert eventually(lambda: databases.others(other) == 0, 60)
     other.close()
 
 
