@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 
@@ -33,6 +33,17 @@ class Measure:
     def label(self) -> str:
         """Name and connections, which together say what was measured."""
         return f"{self.name}, c={self.connections}"
+
+
+def middle(rounds: Sequence[Measure]) -> Measure:
+    """Return the round whose cost is the median, with what all of them answered."""
+    ordered = sorted(rounds, key=lambda each: each.cpu_ms or 0.0)
+    return replace(
+        ordered[len(ordered) // 2],
+        requests=sum(each.requests for each in rounds),
+        others=sum(each.others for each in rounds),
+        failures=sum(each.failures for each in rounds),
+    )
 
 
 @dataclass(frozen=True)

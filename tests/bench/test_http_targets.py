@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.http_load import ask_once
-from tests.bench.http_report import Measure, Memory, Report
+from tests.bench.http_report import Measure, Memory, Report, middle
 from tests.bench.http_services import beside
 from tests.bench.http_targets import judge
 
@@ -88,3 +88,13 @@ def test_a_list_shall_cost_as_much_with_many_images(cost: float, holds: bool) ->
 
     assert said[0].startswith("growth: list 100, 1000 to 9000 ")
     assert said[0].endswith("DOES NOT HOLD") is not holds
+
+
+def test_of_many_rounds_the_median_counts_and_all_failures_do() -> None:
+    costs = [9.0, 1.0, 2.0, 8.0, 3.0]
+    rounds = [Measure("show", 1, 10, cost, cost, cost, cost, 1, 1) for cost in costs]
+
+    one = middle(rounds)
+
+    assert (one.cpu_ms, one.per_s) == (3.0, 3.0)
+    assert (one.requests, one.others, one.failures) == (50, 5, 5)
