@@ -62,7 +62,7 @@ class _Reader:
         remote, offset = self._remote, self._offset
         while offset < len(remote.data):
             if remote.gate is not None and offset >= len(remote.data) // 2:
-                assert remote.gate.wait(30)
+                assert remote.gate.wait(120)
             if remote.fails_at is not None and offset >= remote.fails_at:
                 raise StoreUnavailable("the back end broke off")
             chunk = remote.data[offset : offset + CHUNK]

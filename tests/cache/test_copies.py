@@ -69,7 +69,7 @@ def test_many_at_once_read_the_store_once(cached: Cached) -> None:
         begun = [pool.submit(cached.read, kept) for _ in range(count)]
         assert eventually(lambda: len(kept.remote.opened) > 0)
         kept.remote.gate.set()
-        read = [each.result(30) for each in begun]
+        read = [each.result(120) for each in begun]
 
     assert read == [kept.data] * count
     assert kept.remote.opened == [0]

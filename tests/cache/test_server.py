@@ -87,7 +87,7 @@ class Far:
     def begin(self, image_id: str, window: int = 4096) -> socket.socket:
         """Begin a download, and read as good as nothing of it."""
         peer = socket.socket()
-        peer.settimeout(30)
+        peer.settimeout(120)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         peer.connect(("127.0.0.1", self.server.port))
         peer.sendall(head("GET", f"/v2/images/{image_id}/file", as_()))
@@ -139,7 +139,7 @@ def test_many_misses_in_two_processes_read_the_store_once(far: Far) -> None:
         # All of them, also those that come while half of it is there.
         begun.append(pool.submit(far.download, image_id))
         held.set()
-        read = {hashlib.md5(each.result(60)).digest() for each in begun}
+        read = {hashlib.md5(each.result(120)).digest() for each in begun}
 
     assert read == {hashlib.md5(DATA).digest()}
     assert len(far.reads()) == 1
@@ -180,7 +180,7 @@ def test_the_first_client_matters_to_nobody(far: Far, goes: bool) -> None:
         if goes:
             first.close()
         held.set()
-        read = [other.result(60) for other in others]
+        read = [other.result(120) for other in others]
 
     assert read == [DATA] * 2
     assert eventually(far.is_cached(image_id))
@@ -227,7 +227,7 @@ def test_a_store_that_breaks_off_is_read_on(far: Far) -> None:
         # The read that runs is cut short all the same.
         far.web.pages[f"/{far.count}"] = Page(DATA)
         held.set()
-        read = [each.result(60) for each in begun]
+        read = [each.result(120) for each in begun]
 
     assert page.cut == MiB
     assert read == [DATA] * 3

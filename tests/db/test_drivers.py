@@ -29,7 +29,7 @@ def test_sqlite_needs_no_driver_and_each_server_its_own(
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
 
     assert seen.stdout.splitlines() == ["", driver]

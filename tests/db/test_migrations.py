@@ -345,7 +345,7 @@ def test_processes_that_start_at_once_upgrade_once(tmp_path: Path) -> None:
         assert each.stdin is not None
         each.stdin.write("go\n")
         each.stdin.flush()
-    printed = [each.communicate(timeout=60)[0].split() for each in processes]
+    printed = [each.communicate(timeout=300)[0].split() for each in processes]
 
     assert [each.returncode for each in processes] == [0] * 4
     steps = [int(step) for each in printed for step in each]

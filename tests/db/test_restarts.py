@@ -146,7 +146,7 @@ def test_an_upload_outlives_a_short_restart(service: Service, server: Server) ->
     def body() -> Iterator[bytes]:
         yield b"a" * 65536
         seen.set()
-        assert gone.wait(60)
+        assert gone.wait(120)
         yield b"b" * 65536
 
     gone = threading.Event()
@@ -155,12 +155,12 @@ def test_an_upload_outlives_a_short_restart(service: Service, server: Server) ->
         target=lambda: found.append(client.upload(image_id, body()))
     )
     upload.start()
-    assert seen.wait(60)
+    assert seen.wait(120)
     stop(service, "stopped")
     gone.set()
     time.sleep(1)
     service.start()
-    upload.join(60)
+    upload.join(120)
 
     assert [answer.status for answer in found] == [204]
     assert client.show(image_id)["status"] == "active"

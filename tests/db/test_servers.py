@@ -135,7 +135,7 @@ def test_whoever_asks_of_a_transaction_waits_for_its_end(engine: Engine) -> None
             with pytest.raises(TimeoutError):
                 answer.result(0.5)
 
-        assert answer.result(30)
+        assert answer.result(60)
     asked.close()
 
 
@@ -171,18 +171,18 @@ def test_no_more_connections_than_configured(engine: Engine) -> None:
 
     def hold() -> None:
         with small._borrowed():
-            together.wait(30)
-            go_on.wait(30)
+            together.wait(120)
+            go_on.wait(120)
 
     threads = [threading.Thread(target=hold) for _ in range(2)]
     for thread in threads:
         thread.start()
-    together.wait(30)
+    together.wait(120)
     with pytest.raises(StoreUnavailable):
         small.rows("SELECT 1")
     go_on.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
 
     assert small.rows("SELECT 1") == [(1,)]
     small.close()
@@ -234,7 +234,7 @@ def test_processes_that_race_never_exceed_a_quota_together(engine: Engine) -> No
         for _ in range(4)
     ]
 
-    made = [int(racer.communicate(timeout=120)[0]) for racer in racers]
+    made = [int(racer.communicate(timeout=300)[0]) for racer in racers]
 
     assert sum(made) == quota
     assert engine.rows("SELECT COUNT(*) FROM images") == [(quota,)]

@@ -250,7 +250,7 @@ def test_an_upload_that_ends_between_listing_and_rows_is_met_in_the_rows(
     def pieces() -> Iterator[bytes]:
         yield DATA
         begun.set()
-        may_end.wait(20)
+        may_end.wait(120)
 
     def upload() -> None:
         assert registry.admin.upload(image_id, pieces()).status == 204
@@ -267,7 +267,7 @@ def test_an_upload_that_ends_between_listing_and_rows_is_met_in_the_rows(
     monkeypatch.setattr(FilesystemDriver, "list_blobs", list_late)
     thread = threading.Thread(target=upload)
     thread.start()
-    begun.wait(20)
+    begun.wait(120)
 
     found = doctor.gc(fix=True, foreign=True)
 

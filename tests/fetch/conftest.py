@@ -68,7 +68,7 @@ class Node:
     def of(cls, where: Path, server: Server) -> "Node":
         config = FetchConfig(
             glance=GlanceSection(endpoint_override=server.base),
-            cache=CacheSection(cache_dir=where / "cache", lock_timeout=30),
+            cache=CacheSection(cache_dir=where / "cache", lock_timeout=300),
         )
         return cls(where, server, config)
 

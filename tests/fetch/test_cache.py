@@ -147,7 +147,7 @@ def test_processes_that_want_the_same_image_cause_one_transfer(
     folder = str(node.where / "cache")
     words = (image_id, "--endpoint", shared.base, "--cache-dir", folder, "--json")
     processes = [node.command(*words, "--limit-rate", str(8 * MIB)) for _ in range(3)]
-    lines = [json.loads(each.communicate(timeout=60)[0]) for each in processes]
+    lines = [json.loads(each.communicate(timeout=300)[0]) for each in processes]
 
     assert sorted(line["source"] for line in lines) == ["cache", "cache", "http"]
     assert {line["sha1"] for line in lines} == {sha1_name(image_id)}

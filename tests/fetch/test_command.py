@@ -41,7 +41,7 @@ def test_the_path_is_all_that_programs_have_to_read(
     node: Node, shared: Server, base: tuple[str, str]
 ) -> None:
     process = node.command(upload(shared), "--dest", "disk", *base)
-    shown, errors = process.communicate(timeout=60)
+    shown, errors = process.communicate(timeout=300)
 
     assert (process.returncode, shown) == (0, "disk\n")
     assert "http, verified" in errors

@@ -201,7 +201,7 @@ def test_a_server_that_is_killed_and_comes_back(tmp_path: Path, serve: Serve) ->
     assert eventually(lambda: has_begun(tmp_path / "disk.part"))
     server.kill9()
     server.start()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
 
     assert process.returncode == 0, errors
     assert node.dest.read_bytes() == DATA
@@ -216,7 +216,7 @@ def test_a_killed_process_leaves_a_part_for_the_next(node: Node, image_id: str) 
     left = part.stat().st_size
     assert not node.dest.exists()
 
-    shown, errors = begin(node, image_id, "--progress", "json").communicate(timeout=60)
+    shown, errors = begin(node, image_id, "--progress", "json").communicate(timeout=300)
 
     first = shown.splitlines()[0]
     assert f'"done":{left},' in first, (first, errors)
@@ -247,7 +247,7 @@ def test_a_disk_that_fills_up(node: Node, image_id: str) -> None:
         image_id,
         preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, 2 * MIB)),
     )
-    shown, errors = process.communicate(timeout=60)
+    shown, errors = process.communicate(timeout=300)
 
     assert (process.returncode, shown) == (8, ""), errors
     assert "no room" in errors

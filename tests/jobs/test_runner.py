@@ -23,7 +23,7 @@ class Held:
 
     def run(self, job: Job) -> Outcome:
         self.runs += 1
-        assert self.go.wait(30)
+        assert self.go.wait(120)
         return Outcome(TaskStatus.SUCCESS)
 
     def failed(self, job: Job, message: str) -> Outcome:
@@ -123,7 +123,7 @@ def test_runners_of_one_process_leave_each_other_their_jobs(
 
     assert later.run_pending() == 0
     kind.go.set()
-    jobs.wait(30)
+    jobs.wait(120)
     assert later.run_pending() == 0
     assert kind.runs == 1
 
@@ -135,7 +135,7 @@ def test_a_runner_that_stopped_takes_up_nothing(
     kind.go.set()
     jobs.start()
     jobs.stop()
-    jobs.wait(30)
+    jobs.wait(120)
 
     image_id = begin(registry)
 

@@ -54,10 +54,10 @@ class Machine:
         try:
             shown = _read(process, until)
             assert until in shown, shown
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
+            if screen:
                 process.terminate()  # It waits for somebody at its keyboard.
+            # What it wrote is on its disk when the program has ended by itself.
+            process.wait(_LONGEST_BOOT_S)
             return shown[shown.index(until) :].splitlines()[0]
         finally:
             process.kill()

@@ -356,7 +356,7 @@ def signed(s3: Service) -> Iterator[tuple[S3Driver, str]]:
 
 def fetch(url: str, **headers: str) -> tuple[bytes, Any]:
     request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return answer.read(), answer.headers
 
 
