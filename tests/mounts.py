@@ -52,5 +52,5 @@ def mounted(what: Sequence[str], root: Path) -> Iterator[Path]:
         yield root
     finally:
         # Whoever looks at all file systems may have this one open for a moment.
-        umount = ["umount", root]
+        umount = ["umount", str(root)]
         assert eventually(lambda: subprocess.run(umount, check=False).returncode == 0)
