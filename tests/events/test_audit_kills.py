@@ -64,7 +64,7 @@ class Crowd:
     def wait(self) -> None:
         """Return when all have noticed that the server is gone."""
         for thread in self._threads:
-            thread.join(60)
+            thread.join(120)
             assert not thread.is_alive()
 
     def _run(self, seed: int) -> None:
