@@ -13,7 +13,7 @@ planner would otherwise take whichever it fancies.
 Source: contract api-images 10.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -22,7 +22,7 @@ from imagereg.db.list_marker import Clause, after, beyond
 from imagereg.db.listing import Branch, Condition, ListQuery, branches, sight
 from imagereg.db.models import HEAD
 from imagereg.db.rows import select
-from imagereg.db.words import SORT_KEYS
+from imagereg.db.words import BY_ID, SORT_KEYS
 
 Statement = tuple[str, list[object]]
 
@@ -154,17 +154,19 @@ def walk_sql(query: ListQuery) -> Statement:
     """Return the statement that walks one index per branch, in order."""
     there = list(branches(query))
     walked = [there] if query.words.merges_unions else [[each] for each in there]
-    ranges = product(_parts(served(query)), beyond(query, _keys(query)), walked)
-    walks = [_walk(query, *each) for each in ranges]
+    ranges = list(product(_parts(served(query)), beyond(query, _keys(query)), walked))
+    rows = query.words.rows if len(ranges) == 1 else BY_ID
+    walks = [_walk(query, rows, *each) for each in ranges]
     parameters = [each for _, values in walks for each in values]
     if len(walks) == 1:
-        return _whole(query, walks[0][0], parameters)
+        return _whole(query, walks[0][0], parameters, query.words.row)
     union = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS walk" for sql, _ in walks)  # noqa: S608 - as above
     return _sorted(query, union, parameters)
 
 
 def _walk(
     query: ListQuery,
+    rows: Mapping[str, str],
     part: Condition | None,
     rest: Sequence[Clause],
     walked: Iterable[Branch],
@@ -183,7 +185,7 @@ def _walk(
         _having(query, where)
         where.add_all(rest)
         texts.append(
-            f"SELECT i.id AS id, {_named(query)}"  # noqa: S608 - as above
+            f"SELECT {rows[branch.table]} AS ref, {_named(query)}"  # noqa: S608 - as above
             f" FROM {branch.table} AS i WHERE {where}"
         )
         parameters += where.parameters
@@ -208,7 +210,7 @@ def gather_sql(query: ListQuery, lead: Condition) -> Statement:
         _having(query, where)
         # The limit is no limit: it keeps the order out of the choice of the index.
         texts.append(
-            f"SELECT * FROM (SELECT i.id AS id, {_named(query)} FROM {branch.table}"  # noqa: S608 - as above
+            f"SELECT * FROM (SELECT i.id AS ref, {_named(query)} FROM {branch.table}"  # noqa: S608 - as above
             f" AS i WHERE {where} LIMIT {2**31 - 1}) AS branch"
         )
         parameters += where.parameters
@@ -241,29 +243,31 @@ def follow_sql(query: ListQuery, having: Having, bound: object = None) -> Statem
         where.add(f"h.created_at_us {sign} ?", bound)
     # The join keeps the order of the tables.
     found = (
-        f"SELECT i.id AS id, {_named(query)} FROM {having.table} AS h"  # noqa: S608 - as above
+        f"SELECT {query.words.row} AS ref, {_named(query)} FROM {having.table} AS h"  # noqa: S608 - as above
         f" {query.words.then} images AS i WHERE {where}"
         f" ORDER BY {', '.join(_order(query, keys))} LIMIT ?"
     )
-    return _whole(query, found, [*where.parameters, query.limit])
+    return _whole(query, found, [*where.parameters, query.limit], query.words.row)
 
 
 def _sorted(query: ListQuery, found: str, parameters: Sequence[object]) -> Statement:
     """Return the statement that sorts what was found, and reads a page of it whole."""
     order = ", ".join(_order(query, _places(query)))
     page = f"SELECT * FROM ({found}) AS found ORDER BY {order} LIMIT ?"  # noqa: S608 - as above
-    return _whole(query, page, [*parameters, query.limit])
+    return _whole(query, page, [*parameters, query.limit], "i.id")
 
 
-def _whole(query: ListQuery, page: str, parameters: Sequence[object]) -> Statement:
-    """Return the statement that reads the images of a page whole.
+def _whole(
+    query: ListQuery, page: str, parameters: Sequence[object], row: str
+) -> Statement:
+    """Return the statement that reads the images of a page whole, found by ``row``.
 
     The page is known before any image is read, and leads the join.
     """
     order = ", ".join(_order(query, _places(query)))
     sql = (
         f"{select(query.words)} FROM ({page}) AS page {query.words.then} images AS i"
-        f" WHERE i.id = page.id ORDER BY {order}"
+        f" WHERE {row} = page.ref ORDER BY {order}"
     )
     return sql, [query.project_id or "", *parameters]
 

@@ -20,6 +20,19 @@ SORT_KEYS: Mapping[str, str] = MappingProxyType(
 )
 
 
+#: Table of lists -> what its row ``i`` says of which image it is about.
+BY_ID: Mapping[str, str] = MappingProxyType({"images": "i.id", "image_shares": "i.id"})
+
+#: Each index of SQLite has the numbers of rows: by id is one more index to go through
+#: for each image.  Worth it for rows that end in the page, not for all that is sorted.
+_BY_NUMBER: Mapping[str, str] = MappingProxyType(
+    {
+        "images": "i.rowid",
+        "image_shares": "(SELECT x.rowid FROM images AS x WHERE x.id = i.id)",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
     """One engine's words.
@@ -32,6 +45,7 @@ class Words:
         then: a join that reads the table on its left first.
         ranges_rows: a comparison of rows is one range of an index.
         merges_unions: a union in an order reads no more of each branch than is needed.
+        rows: table -> how its row ``i`` says which row of `images` it is about.
     """
 
     tags: str
@@ -41,6 +55,12 @@ class Words:
     then: str = "CROSS JOIN"
     ranges_rows: bool = True
     merges_unions: bool = False
+    rows: Mapping[str, str] = field(default_factory=lambda: BY_ID)
+
+    @property
+    def row(self) -> str:
+        """How image ``i`` is found at once."""
+        return self.rows["images"]
 
     @property
     def stops_unions(self) -> bool:
@@ -54,6 +74,7 @@ class Words:
 #: Those of SQLite.
 STANDARD = Words(
     merges_unions=True,
+    rows=_BY_NUMBER,
     tags="""(SELECT json_group_array(t.tag) FROM image_tags t
    WHERE t.image_id = i.id)""",
     properties="""(SELECT json_group_object(

@@ -37,10 +37,9 @@ Where the time goes (py-spy, cProfile and strace, 1,000 images):
 - copying the log back every 1,000 pages was a quarter of it; 4,000 are cheaper;
 - list 100: two fifths collect properties and tags, a third builds the values,
   a fifth finds the page, however many images there are;
-- of 100,000 images it takes SQLite 6 % more instructions than of 1,000, in any order,
-  but eight times the lines that a cache of 1 MiB does not have (cachegrind): at rest a
-  tenth more of a page's time in the database, twice to four times that where others
-  use the caches too.
+- of 100,000 images SQLite takes 7 % more instructions for it than of 1,000, by age
+  and by name, but misses a cache of 1 MiB five to eight times as often (cachegrind):
+  a tenth more of the page's time in the database, up to a half if others use it too.
 
 - memory: 37 MiB are code, which processes share until they write to it; a thread
   that has listed adds some 0.7, and 3 when SQLite kept 128 statements for each.
