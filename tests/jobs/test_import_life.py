@@ -320,7 +320,7 @@ class Imports(RuleBasedStateMachine):
 
 TestImports = Imports.TestCase
 TestImports.settings = settings(
-    max_examples=15,
+    max_examples=databases.examples(15),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
