@@ -222,7 +222,10 @@ class _Server(BaseApplication):
         click.echo(f"imagereg serves http://{shown}:{port}")
 
     def _post_worker_init(self, worker: Any) -> None:  # noqa: ANN401 - gunicorn is untyped
-        if self._registry.engine.dialect.pool is not None:
+        engine = self._registry.engine
+        if engine.dialect.pool is None:
+            worker.waiting = engine.waiting
+        else:
             worker.leaders = SERVER_LEADERS
         self._registry.recovery.start()
         self._registry.scrubber.start(self._settings.default.wakeup_time)

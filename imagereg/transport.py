@@ -13,10 +13,11 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fcntl import ioctl
 from struct import pack
 from termios import TIOCOUTQ
+from types import MappingProxyType
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -78,9 +79,11 @@ class Worker(ThreadWorker):
 
     Attributes:
         leaders: how many threads answer at once, but for requests that take long.
+        waiting: see `Leaders`.
     """
 
     leaders = 1
+    waiting: Mapping[int, float] = MappingProxyType({})
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
         """Accept connections or not; a worker that stops never will again.
@@ -96,7 +99,7 @@ class Worker(ThreadWorker):
     def run(self) -> None:
         """Serve until told to stop, then until the last connection is closed."""
         self._asked_to_stop = time.monotonic()
-        self._leaders = Leaders(self._answer, self.tpool, self.leaders)
+        self._leaders = Leaders(self._answer, self.tpool, self.leaders, self.waiting)
         self._leaders.start()
         try:
             super().run()

@@ -1,5 +1,6 @@
 """Leaders: one thread for all who ask, and another one only while it must."""
 
+import math
 import socket
 import threading
 import time
@@ -13,8 +14,9 @@ import pytest
 from imagereg.leaders import Leaders
 from tests.server import eventually
 
-#: What a client asks for a quick answer, for one that takes long, and for none.
-QUICK, LONG, FAULT = b"q", b"l", b"f"
+#: What a client asks for a quick answer, for one that takes long, for one that has to
+#: wait for its turn to write, and for none.
+QUICK, LONG, WRITE, FAULT = b"q", b"l", b"w", b"f"
 
 
 @dataclass(eq=False)
@@ -40,6 +42,7 @@ class Service:
     Attributes:
         go_on: set when answers that take long may end.
         threads: those that answered, in order.
+        waiting: those that wait for their turn to write, and since when.
     """
 
     stack: ExitStack
@@ -47,10 +50,11 @@ class Service:
     count: int = 1
     go_on: threading.Event = field(default_factory=threading.Event)
     threads: list[int] = field(default_factory=list)
+    waiting: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pool = ThreadPoolExecutor(self.most)
-        self.leaders = Leaders[Peer](self._answer, self.pool, self.count)
+        self.leaders = Leaders[Peer](self._answer, self.pool, self.count, self.waiting)
         self.stack.callback(self.pool.shutdown)
         self.stack.callback(self.leaders.stop)
         self.stack.callback(self.go_on.set)
@@ -73,8 +77,11 @@ class Service:
         self.threads.append(threading.get_ident())
         if asked == FAULT:
             raise ValueError("not today")
-        if asked == LONG:
+        if asked == WRITE:
+            self.waiting[threading.get_ident()] = time.monotonic()
+        if asked in (LONG, WRITE):
             assert self.go_on.wait(60)
+        self.waiting.pop(threading.get_ident(), None)
         peer.sock.sendall(asked)
         if asked:
             self.leaders.rest(peer)
@@ -117,6 +124,54 @@ def test_a_request_that_takes_long_keeps_nobody_waiting(start: Start) -> None:
 
     service.go_on.set()
     assert (slow.answer(), slower.answer()) == (LONG, LONG)
+
+
+def test_a_turn_to_write_is_waited_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagereg.leaders.TURN_S", 1000)
+    service = start()
+    writer, reader = service.peers(2)
+    writer.ask(WRITE)
+    assert eventually(lambda: len(service.waiting) == 1)
+    reader.ask(QUICK)
+    time.sleep(0.1)
+    answered = len(service.threads)
+
+    service.go_on.set()
+
+    assert answered == 1
+    assert (writer.answer(), reader.answer()) == (WRITE, QUICK)
+
+
+def test_nobody_waits_long_for_writers_that_do(start: Start) -> None:
+    service = start()
+    *writers, reader = service.peers(5)
+    for peer in writers:
+        peer.ask(WRITE)
+
+    reader.ask(QUICK)
+
+    assert reader.answer() == QUICK
+    service.go_on.set()
+    assert [peer.answer() for peer in writers] == [WRITE] * 4
+
+
+def test_one_that_waited_for_longer_tells_that_the_rest_will_too(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagereg.leaders.TURN_S", 1000)
+    service = start()
+    service.waiting[0] = -math.inf
+    writer, reader = service.peers(2)
+    writer.ask(WRITE)
+    assert eventually(lambda: len(service.waiting) == 2)
+
+    reader.ask(QUICK)
+
+    assert reader.answer() == QUICK
+    service.go_on.set()
+    assert writer.answer() == WRITE
 
 
 def test_whoever_comes_when_all_threads_are_kept_is_answered_later(

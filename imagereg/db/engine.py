@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 from peewee import (
@@ -66,6 +67,8 @@ class Engine:
         dialect: what is the engine's own.
         peewee: the Peewee database, which the tables of `models.py` are bound to.
         events: which events are written; set before the first change.
+        waiting: threads that wait for their turn to write, and since when, of
+            `time.monotonic`.
     """
 
     events = EventChoice()
@@ -73,6 +76,7 @@ class Engine:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.peewee = dialect.peewee
+        self.waiting: dict[int, float] = {}
 
     @classmethod
     def connect(
@@ -193,7 +197,7 @@ class Engine:
             with ExitStack() as own:
                 try:
                     own.enter_context(self._borrowed())
-                    own.enter_context(self.peewee.atomic("IMMEDIATE"))
+                    self._take_turn(own)
                 except PeeweeException as error:
                     if is_last or not self.dialect.is_outage(error):
                         raise
@@ -204,6 +208,15 @@ class Engine:
                 is_last = True
             else:
                 time.sleep(PAUSE_S)
+
+    def _take_turn(self, own: ExitStack) -> None:
+        """Begin a transaction when those of all others are over."""
+        thread = get_ident()
+        self.waiting[thread] = time.monotonic()
+        try:
+            own.enter_context(self.peewee.atomic("IMMEDIATE"))
+        finally:
+            del self.waiting[thread]
 
     def _was_committed(self, mark: object) -> bool:
         """Return whether a transaction was committed whose end nobody told.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from sqlite3 import SQLITE_OK, Connection
+from threading import Thread
 
 import pytest
 
@@ -13,6 +14,7 @@ from imagereg.db.engine import Engine
 from imagereg.db.schema import prepare
 from imagereg.errors import StoreUnavailable
 from tests.db.conformance import Connect, EngineConformance
+from tests.server import eventually
 
 
 class TestSQLite(EngineConformance):
@@ -124,6 +126,27 @@ def test_a_locked_database_is_told_apart_from_a_fault(
     assert two.rows("SELECT * FROM images") == []
     one.close()
     two.close()
+
+
+def test_it_is_known_who_waits_for_a_turn_to_write(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/registry.sqlite"
+    one, two = Engine.connect(url), Engine.connect(url)
+    prepare(one)
+
+    def write() -> None:
+        with two.transaction():
+            pass
+        two.close()
+
+    writer = Thread(target=write)
+    with one.transaction():
+        writer.start()
+        assert eventually(lambda: list(two.waiting) == [writer.ident])
+        assert one.waiting == {}
+
+    writer.join()
+    assert two.waiting == {}
+    one.close()
 
 
 def test_a_database_that_cannot_be_opened_is_told_as_such(tmp_path: Path) -> None:
