@@ -189,7 +189,7 @@ class Transport:
 
         environ["wsgi.input"] = _Body(environ["wsgi.input"], occasion, self._meters)
         answer = self._application(environ, start)
-        if isinstance(answer, BlobReader):
+        if hasattr(answer, "size") and isinstance(answer, BlobReader):  # quick first
             answer = _Blob(answer, environ["gunicorn.socket"], occasion)
         occasion.peer = environ.get(CLIENT, occasion.peer)
         return _Answer(answer, occasion, begun, self._meters)
