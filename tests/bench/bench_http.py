@@ -20,9 +20,9 @@ measured in turn, line by line, and in the end the targets are judged.  What ``-
 both.json`` writes of the other service is in ``both.other.json``.
 
 What is compared with its like, few images with many and protections with none, is
-measured in short rounds in turn, of which the median counts: no machine is at rest.
-Two servers alike came out at 0.94 to 1.08 of each other in fourteen tries under load 6
-to 20, and at 0.87 to 1.15 when nine rounds were three times as long.
+measured in short rounds in turn.  No machine is at rest, so the turn counts in which
+one cost the median of what it costs beside the other: both meet the same moment.
+Under load 7, two servers alike were within 5 % of each other in six tries.
 
 Where the time goes (py-spy, cProfile and strace, 1,000 images):
 
@@ -63,7 +63,7 @@ from pathlib import Path
 from tests import databases
 from tests.bench import http_report
 from tests.bench.http_cases import GROWING, LISTS, PROTECTED, SINGLE, Case
-from tests.bench.http_report import Measure, Report
+from tests.bench.http_report import Report
 from tests.bench.http_run import Processes, Run
 from tests.bench.http_services import at, beside, serving
 from tests.bench.http_targets import judge
@@ -71,7 +71,7 @@ from tests.bench.http_targets import judge
 #: How often what is compared with its like is measured in turn, and how long each
 #: time, as a share of what a line takes.  What a machine does besides stays for
 #: seconds: it meets all alike only if a round is much shorter.
-ROUNDS, SHARE = 30, 1 / 10
+ROUNDS, SHARE = 45, 1 / 10
 
 
 @dataclass
@@ -166,18 +166,18 @@ class Comparison:
 
 
 def in_turn(case: Case, arms: Sequence[tuple[Run, str]]) -> None:
-    """Measure a case on several services in turn; of each the median round counts.
+    """Measure a case on several services in turn; the median turn counts.
 
-    Every other round goes the other way, so that what else the machine does meets
+    Every other turn goes the other way, so that what else the machine does meets
     all alike.
     """
-    found: list[list[Measure]] = [[] for _ in arms]
+    turns = []
     for number in range(ROUNDS):
-        turn = list(zip(found, arms, strict=True))
-        for kept, (run, suffix) in reversed(turn) if number % 2 else turn:
-            kept.append(run.measure(case, 1, suffix, SHARE))
-    for rounds, (run, _) in zip(found, arms, strict=True):
-        run.measures.append(http_report.middle(rounds))
+        step = -1 if number % 2 else 1
+        turn = [run.measure(case, 1, suffix, SHARE) for run, suffix in arms[::step]]
+        turns.append(turn[::step])
+    for measure, (run, _) in zip(http_report.middle(turns), arms, strict=True):
+        run.measures.append(measure)
 
 
 def report(name: str, begun: float, runs: Sequence[Run]) -> Report:

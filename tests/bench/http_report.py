@@ -35,15 +35,25 @@ class Measure:
         return f"{self.name}, c={self.connections}"
 
 
-def middle(rounds: Sequence[Measure]) -> Measure:
-    """Return the round whose cost is the median, with what all of them answered."""
-    ordered = sorted(rounds, key=lambda each: each.cpu_ms or 0.0)
-    return replace(
-        ordered[len(ordered) // 2],
-        requests=sum(each.requests for each in rounds),
-        others=sum(each.others for each in rounds),
-        failures=sum(each.failures for each in rounds),
-    )
+def middle(turns: Sequence[Sequence[Measure]]) -> list[Measure]:
+    """Return each service's measure of one turn, with what all turns answered.
+
+    It is the turn in which the last cost the median of what it costs beside the first.
+    """
+
+    def ratio(turn: Sequence[Measure]) -> float:
+        return (turn[-1].cpu_ms or 0.0) / (turn[0].cpu_ms or 1.0)
+
+    chosen = sorted(turns, key=ratio)[len(turns) // 2]
+    return [
+        replace(
+            measure,
+            requests=sum(each.requests for each in rounds),
+            others=sum(each.others for each in rounds),
+            failures=sum(each.failures for each in rounds),
+        )
+        for measure, rounds in zip(chosen, zip(*turns, strict=True), strict=True)
+    ]
 
 
 @dataclass(frozen=True)

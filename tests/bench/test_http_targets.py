@@ -90,11 +90,15 @@ def test_a_list_shall_cost_as_much_with_many_images(cost: float, holds: bool) ->
     assert said[0].endswith("DOES NOT HOLD") is not holds
 
 
-def test_of_many_rounds_the_median_counts_and_all_failures_do() -> None:
-    costs = [9.0, 1.0, 2.0, 8.0, 3.0]
-    rounds = [Measure("show", 1, 10, cost, cost, cost, cost, 1, 1) for cost in costs]
+def test_of_many_turns_the_median_ratio_counts_and_all_failures_do() -> None:
+    turns = [(1.0, 1.1), (9.0, 90.0), (2.0, 1.0), (3.0, 3.6), (4.0, 5.2)]
+    measured = [
+        [Measure("show", 1, 10, 1.0, cost, 1.0, 1.0, 1, 1) for cost in costs]
+        for costs in turns
+    ]
 
-    one = middle(rounds)
+    few, many = middle(measured)
 
-    assert (one.cpu_ms, one.per_s) == (3.0, 3.0)
-    assert (one.requests, one.others, one.failures) == (50, 5, 5)
+    assert (few.cpu_ms, many.cpu_ms) == (3.0, 3.6)
+    assert few.requests == many.requests == 50
+    assert (many.others, many.failures) == (5, 5)
