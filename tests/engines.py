@@ -2,8 +2,8 @@
 
 Everything runs on each of them, a new file too, but for what stands in these tables.
 `conftest.py` leaves those out when another engine than SQLite is asked for, and fails
-a module that makes a database of SQLite all the same.  `.ci/run` asks for the routes
-and the database alone on the other two.
+a module that makes a database of SQLite all the same.  `.ci/run` asks for the other
+two after SQLite.
 """
 
 import os
