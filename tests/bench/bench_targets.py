@@ -13,30 +13,27 @@ best and the median are shown; on a shared machine the best is nearer to the tru
 | CPU of hashing and writing in a plain loop | CPU of the server during an upload |
 | CPU of nginx sending the file | CPU of the server during a download |
 
-Two cores of which this bench got nearly all (it and its server at the highest
-priority, beside a load of 8 to 12), 1 GiB, best and median of three rounds:
+Two cores at rest, 1 GiB, best and median of three rounds (two in the last line, in the
+same quarter of an hour):
 
 | target | sized | chunks of 1 MiB | chunks of 64 KiB |
 |---|---|---|---|
-| rate / hashing in 2 threads | 0.76, 0.71 | 0.71, 0.63 | 0.71, 0.70 |
-| before buffers were kept (`server._keep_buffers`) | 0.73, 0.67 | | |
-| before small chunks were joined (`store.PIECE_BYTES`) | | 0.71, 0.65 | 0.46, 0.43 |
+| rate / hashing in 2 threads | 0.79, 0.77 | 0.89, 0.86 | 0.73, 0.71 |
+| rate beside a busy core / 1 thread | 0.82, 0.79 | 0.85, 0.85 | 0.80, 0.80 |
+| CPU / plain loop | 0.56, 0.86 | 0.59, 0.86 | 0.61, 0.93 |
+| rate before `bypass`, through the page cache | 0.65, 0.62 | 0.64, 0.60 | 0.71, 0.67 |
 
-The floor was 590 to 660 MiB/s; one round differs from the next by a tenth.  Keeping
-the buffers saves 6 to 10 % of the CPU (25,000 to 65,000 page faults for a GiB, now
-some hundred).  Pieces of 256 or 512 KiB instead of 1 MiB, and longer rings with them,
-bring nothing that can be seen: neither do receives of 128 or 256 KiB.  Two cores
-shared with other work, load 8, 512 MiB up and 1 GiB down:
-
-| target | sized | chunks of 1 MiB | chunks of 64 KiB |
-|---|---|---|---|
-| rate beside a busy core / 1 thread | 1.32, 1.24 | 1.25, 1.14 | 1.51, 1.40 |
-| CPU / plain loop | 0.74, 0.80 | 0.75, 0.78 | 0.85, 0.88 |
+The floor was 660 to 710 MiB/s; one round differs from the next by a tenth.  Blocks of
+2 or 4 MiB past the cache are slower: while one is written nothing is received, and the
+lanes of hashing run dry.  Before buffers were kept (`server._keep_buffers`) an upload
+cost 6 to 10 % more CPU, and before small chunks were joined (`store.PIECE_BYTES`) those
+of 64 KiB came to 0.46.  Pieces of 256 or 512 KiB, longer rings, and receives of 128 or
+256 KiB bring nothing that can be seen.
 
 Downloads cost 0.91 of nginx's CPU (0.93 the median), ranges 0.97 (1.00); at load 9
-0.84 (0.99) and 1.14 (1.15).  Of the server's own CPU, hashing is 72 % with a sized
-body and 70 % with a chunked one; writing through the page cache is 14 %, receiving
-5 %, letting go of written pages 5 %.
+0.84 (0.99) and 1.14 (1.15).  Of the server's own CPU, hashing was 72 % with a sized
+body and 70 % with a chunked one, when writing through the page cache was 14 % of it,
+receiving 5 %, letting go of written pages 5 %.
 """
 
 import argparse
