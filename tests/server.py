@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from imagereg.stores.datadir import TEMPORARY
 from tests import databases, warm
 from tests.ports import free_port
 from tests.wire import Client, Headers
@@ -245,6 +246,15 @@ def stored_files(images_dir: Path) -> list[Path]:
         for name in names
         if name != ".lock" and (path := Path(folder, name)).is_file()
     )
+
+
+def is_as_before(server: Server, before: list[Path]) -> bool:
+    """Return whether a file store holds what it held.
+
+    What is unfinished may have gone since: other tests leave some for a moment.
+    """
+    whole = {path for path in before if TEMPORARY not in path.parts}
+    return whole <= {*server.stored_files()} <= {*before}
 
 
 def _is_there(pid: int) -> bool:

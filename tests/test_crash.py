@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.server import Server, eventually, stored_files
+from tests.server import Server, eventually, is_as_before, stored_files
 from tests.wire import ADMIN, Client, End, as_, head, raw
 
 MiB = 1024 * 1024
@@ -136,7 +136,7 @@ def test_an_upload_that_breaks_leaves_a_queued_image_and_no_bytes(
     case = BREAKS[name]
     client = server.client()
     image_id = client.create(name=name)["id"]
-    before = {*server.stored_files()}
+    before = server.stored_files()
     log_bytes = len(server.log())
 
     answer = broken_off(client, image_id, case)
@@ -144,8 +144,7 @@ def test_an_upload_that_breaks_leaves_a_queued_image_and_no_bytes(
     document = client.show(image_id)
 
     assert is_queued, document
-    # Of what other tests left some may go meanwhile.
-    assert {*server.stored_files()} <= before
+    assert is_as_before(server, before)
     assert (document["size"], document["checksum"]) == (None, None)
     assert eventually(lambda: image_id in server.log()[log_bytes:])
     if case.end in (End.READ, End.SHUT):
@@ -171,7 +170,7 @@ def test_the_upload_works_after_one_that_broke(server: Server, name: str) -> Non
 def test_an_ambiguous_framing_is_refused(server: Server, name: str) -> None:
     client = server.client()
     image_id = client.create(name=name)["id"]
-    before = {*server.stored_files()}
+    before = server.stored_files()
     log_bytes = len(server.log())
     request = upload_head(image_id, {})[:-2] + "\r\n".join(REFUSED[name]).encode()
 
@@ -180,7 +179,7 @@ def test_an_ambiguous_framing_is_refused(server: Server, name: str) -> None:
     assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 501"), answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert client.show(image_id)["status"] == "queued"
-    assert {*server.stored_files()} <= before
+    assert is_as_before(server, before)
     assert eventually(lambda: len(server.log()) > log_bytes)
 
 
